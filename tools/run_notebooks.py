@@ -1,0 +1,25 @@
+"Execute notebooks in place and keep their outputs, skipping what nbdev_test skips: python tools/run_notebooks.py [notebook ...]"
+import os, sys, time
+from pathlib import Path
+from execnb.nbio import read_nb, write_nb
+from execnb.shell import CaptureShell
+from nbdev.clean import clean_nb
+from nbdev.config import get_config
+from nbdev.process import extract_directives
+
+def skipped(cell, flags) -> bool:
+    "Whether nbdev_test leaves `cell` out"
+    if cell.cell_type != 'code' or 'nbdev_export()' in cell.source: return True
+    found = extract_directives(cell, remove=False)
+    return found.get('eval:', [''])[0].lower() == 'false' or bool(flags & found.keys())
+
+def main(paths):
+    cfg = get_config(); flags = set((cfg.tst_flags or '').split()); top = Path.cwd()
+    for path in [Path(p).resolve() for p in paths] or sorted(cfg.nbs_path.rglob('[0-9]*.ipynb')):
+        start, nb = time.time(), read_nb(path)
+        os.chdir(path.parent)
+        CaptureShell(path).run_all(nb, exc_stop=True, preproc=lambda cell: skipped(cell, flags))
+        os.chdir(top); clean_nb(nb); write_nb(nb, path)
+        print(f'{path.relative_to(top)}: {time.time() - start:.1f} s', flush=True)
+
+if __name__ == '__main__': main(sys.argv[1:])
