@@ -13,13 +13,21 @@ def skipped(cell, flags) -> bool:
     found = extract_directives(cell, remove=False)
     return found.get('eval:', [''])[0].lower() == 'false' or bool(flags & found.keys())
 
+def executed(path:Path):
+    "The notebook at `path` with the outputs of a run, clean; raises what a cell raises"
+    flags,top,nb = set((get_config().tst_flags or '').split()),Path.cwd(),read_nb(path)
+    os.chdir(path.parent)
+    try: CaptureShell(path).run_all(nb, exc_stop=True, preproc=lambda cell: skipped(cell, flags))
+    finally: os.chdir(top)
+    clean_nb(nb)
+    return nb
+
 def main(paths):
-    cfg = get_config(); flags = set((cfg.tst_flags or '').split()); top = Path.cwd()
-    for path in [Path(p).resolve() for p in paths] or sorted(cfg.nbs_path.rglob('[0-9]*.ipynb')):
-        start, nb = time.time(), read_nb(path)
-        os.chdir(path.parent)
-        CaptureShell(path).run_all(nb, exc_stop=True, preproc=lambda cell: skipped(cell, flags))
-        os.chdir(top); clean_nb(nb); write_nb(nb, path)
-        print(f'{path.relative_to(top)}: {time.time() - start:.1f} s', flush=True)
+    cfg = get_config()
+    every = [*sorted(cfg.nbs_path.rglob('[0-9]*.ipynb')), cfg.nbs_path/cfg.readme_nb]
+    for path in [Path(p).resolve() for p in paths] or every:
+        start = time.time()
+        write_nb(executed(path), path)
+        print(f'{path.relative_to(cfg.config_path)}: {time.time() - start:.1f} s', flush=True)
 
 if __name__ == '__main__': main(sys.argv[1:])

@@ -1,0 +1,52 @@
+# The only things needed beforehand: Python 3.10 to 3.13 with pip, and make.  Another interpreter: make demo PYTHON=python3.12
+PYTHON ?= python3
+VENV   ?= .venv
+OUT    ?= runs/demo
+BIN    := $(VENV)/bin
+# One thread a process: two workers on two cores; more threads would wait for each other.
+ONE    := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.PHONY: help demo test check bench notebooks readme clean
+help:
+	@echo 'make demo       install, quantize the embedded network without data, say where the report is (OUT=$(OUT))'
+	@echo 'make test       install, run every notebook and every test'
+	@echo 'make check      is the exported code in step with the notebooks, are they clean, is the README current?'
+	@echo 'make notebooks  run every notebook in place and keep its outputs;  make readme  write README.md'
+	@echo 'make bench      time a synthesis step and a reconstruction;        make clean   remove what make made'
+
+# Stamps: reinstall only when what is installed has changed
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+$(VENV)/installed: settings.ini setup.py constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e .
+	@touch $@
+$(VENV)/installed-dev: settings.ini setup.py constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/installed
+
+demo: $(VENV)/installed
+	$(BIN)/sadag demo --out $(OUT)
+	@echo 'Report: $(abspath $(OUT))/report.html'
+
+test: $(VENV)/installed-dev
+	@code=0; \
+	$(ONE) $(BIN)/nbdev_test --n_workers 2 --timing || code=1; \
+	$(ONE) $(BIN)/python -m pytest tests || code=1; \
+	exit $$code
+
+check: $(VENV)/installed-dev
+	@$(BIN)/python tools/check.py
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python bench/bench.py
+
+notebooks: $(VENV)/installed-dev
+	$(BIN)/nbdev_export
+	$(BIN)/python tools/run_notebooks.py
+
+readme: $(VENV)/installed-dev
+	$(BIN)/python tools/run_notebooks.py nbs/index.ipynb
+	$(BIN)/python tools/readme.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache _proc _docs
