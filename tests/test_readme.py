@@ -1,0 +1,9 @@
+"What the README tells a reader to type works"
+import re
+
+def test_python_lines(root, tmp_path, monkeypatch):
+    code = re.search(r'```python\n(.*?)```', (root/'README.md').read_text(), re.S)[1]
+    small = re.sub(r'\b(n|steps)=\d+', lambda m: f'{m[1]}=4', code)
+    assert small!=code
+    monkeypatch.chdir(tmp_path); exec(small, {})
+    assert (tmp_path/'model.safetensors').is_file()
