@@ -1,4 +1,5 @@
 # The only things needed beforehand: Python 3.10 to 3.13 with pip, and make.  Another interpreter: make demo PYTHON=python3.12
+# On Linux pip fetches torch with CUDA, some GB; with PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu the small build.
 PYTHON ?= python3
 VENV   ?= .venv
 OUT    ?= runs/demo
@@ -14,6 +15,7 @@ help:
 	@echo 'make notebooks  run every notebook in place and keep its outputs;  make readme  write README.md'
 	@echo 'make bench      time a synthesis step and a reconstruction;        make clean   remove what make made'
 
+.DELETE_ON_ERROR:
 # Stamps: reinstall only when what is installed has changed
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
