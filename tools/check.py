@@ -59,7 +59,7 @@ def outputs():
     for p in notebooks:
         for c in cells(p, 'code'):
             line = c.source.strip().splitlines()[-1:]
-            if '/site-packages/' in str(c.outputs): yield f'{name(p)} stores a path of one machine (a warning?), in the cell that ends {line}'
+            if '/site-packages/' in str(c.outputs): yield f'{name(p)} stores a warning with its path, in the cell that ends {line}'
             if any(o.output_type=='error' for o in c.outputs): yield f'{name(p)} stores an error, in the cell that ends {line}'
             if displays(c) and not c.outputs and not line[0].endswith(';') and not skipped.search(c.source):
                 yield f'{name(p)} has not been run: no output stored for {line}; run tools/run_notebooks.py {name(p)}'
