@@ -1,0 +1,116 @@
+"The command line as a user types it: each verb in a process of its own, on the embedded network with the smallest of budgets"
+import json, os, re, signal, subprocess, sys, time
+import pytest, torch
+
+SADAG = [sys.executable, '-c', 'import sys; from sadag_nb.app.cli import main; sys.exit(main())']
+TINY = '--n 8 --steps 4'.split()
+MODEL = '--model resnet20-digits'.split()
+
+def sadag(*args, cwd, status=0):
+    "Run a command; its standard output"
+    res = subprocess.run([*SADAG, *map(str,args)], cwd=cwd, capture_output=True, text=True)
+    assert res.returncode==status, f'{args}: {res.returncode}\n{res.stdout}\n{res.stderr}'
+    return res.stdout
+
+def read(path): return json.loads(path.read_text())
+def files(path): return {p.name for p in path.iterdir()}
+
+@pytest.fixture(scope='module')
+def there(tmp_path_factory):
+    "A folder with a synthesize run in runs/a, and a quantize run on its images in runs/b"
+    d = tmp_path_factory.mktemp('cli')
+    sadag('synthesize', *MODEL, '--recipe', 'sadag', *TINY, '--seed', 0, '--out', 'runs/a', cwd=d)
+    sadag('quantize', *MODEL, '--images', 'runs/a', '--bits', 'w2a2', '--unit-steps', 3, '--data', 'digits', '--seed', 0, '--out', 'runs/b', cwd=d)
+    return d
+
+@pytest.mark.parametrize('verb', 'demo synthesize quantize evaluate report recipes version'.split())
+def test_help_of_each_verb(verb, capsys):
+    from sadag_nb.app.cli import main
+    with pytest.raises(SystemExit) as e: main([verb,'--help'])
+    assert e.value.code==0 and f'usage: sadag {verb}' in capsys.readouterr().out
+
+def test_help_is_quick_and_lists_the_verbs(tmp_path):
+    start = time.monotonic(); text = sadag('--help', cwd=tmp_path)
+    assert time.monotonic()-start < 2
+    for verb in 'demo synthesize quantize evaluate report recipes version'.split(): assert re.search(rf'^ +{verb} +\w', text, re.M)
+
+def test_recipes_and_version(tmp_path):
+    assert {'sadag','genie','noise'} <= {line.split()[0] for line in sadag('recipes', cwd=tmp_path).splitlines() if line.strip()}
+    assert f'torch        {torch.__version__}' in sadag('version', cwd=tmp_path)
+
+def test_synthesize_writes_a_run(there):
+    run = there/'runs/a'
+    assert files(run) == {'config.json','images.safetensors','metrics.jsonl','result.json','figures','report.html'}
+    config = read(run/'config.json')
+    assert config['recipe']=='sadag' and config['seed']==0 and config['n']==8 and config['versions']['torch']==torch.__version__
+    assert {'synthesis_seconds','peak_mib'} == read(run/'result.json').keys()
+    assert all(json.loads(l)['stage']=='synthesize' for l in (run/'metrics.jsonl').read_text().splitlines())
+
+def test_quantize_writes_a_run(there):
+    run = there/'runs/b'
+    assert files(run) == {'config.json','images.safetensors','model.safetensors','metrics.jsonl','result.json','figures','report.html'}
+    result = read(run/'result.json')
+    assert {'fp_top1','top1','reconstruction_seconds','peak_mib'} <= result.keys() and 'synthesis_seconds' not in result
+    assert result['fp_top1']>=98 and 0<=result['top1']<=100
+    html = (run/'report.html').read_text()
+    assert f"{result['top1']:.2f} %" in html and 'data:image/png;base64,' in html and not re.search(r'(src|href)="?(http|figures)', html)
+
+def test_saved_model_is_the_one_reconstructed(there):
+    "Loaded again, the run's model gives bit for bit the logits of the same reconstruction done here"
+    from sadag_nb.app.pipeline import open_calibration, open_run
+    from sadag_nb.quant.reconstruct import quantize
+    run,net,loaded = open_run(there/'runs/b', 'cpu')
+    x = open_calibration(there/'runs/a', net.card, 8, 0)
+    with torch.no_grad(): assert torch.equal(quantize(net, x, 'w2a2', steps=3, batch=32, seed=0)(x), loaded(x))
+
+def test_one_command_without_data(there):
+    out = sadag('quantize', *MODEL, '--recipe', 'genie', *TINY, '--bits', 'w4a4', '--layer', 'linear=w8a8', '--unit-steps', 3, '--out', 'runs/c', cwd=there)
+    run = there/'runs/c'; result = read(run/'result.json')
+    assert {'synthesis_seconds','reconstruction_seconds','peak_mib'} == result.keys()     # what was not measured is absent
+    assert read(run/'config.json')['layers']=={'linear':'w8a8'}
+    assert 'sadag evaluate' in out and str(run.relative_to(there)/'report.html') in out
+    sadag('evaluate', 'runs/c', '--data', 'digits', cwd=there)
+    assert {'fp_top1','top1'} <= read(run/'result.json').keys()
+
+def test_evaluate_and_report_again(there):
+    run = there/'runs/b'; before = read(run/'result.json'); (run/'report.html').unlink()
+    sadag('report', 'runs/b', cwd=there); assert (run/'report.html').is_file()
+    sadag('evaluate', 'runs/b', '--data', 'digits', cwd=there)
+    assert read(run/'result.json')['top1']==before['top1']     # the loaded model is the measured one
+
+def test_few_real_images(there):
+    sadag('quantize', *MODEL, '--images', 'digits-train', '--n', 8, '--bits', 'w4a4', '--unit-steps', 3, '--out', 'runs/real', cwd=there)
+    assert (there/'runs/real/model.safetensors').is_file()
+
+def test_same_seed_same_images(there):
+    sadag('synthesize', *MODEL, *TINY, '--seed', 0, '--out', 'runs/again', cwd=there)
+    assert (there/'runs/again/images.safetensors').read_bytes()==(there/'runs/a/images.safetensors').read_bytes()
+
+def test_stopped_run_goes_on(there):
+    "Control-C between batches: status 130, what is finished stays, and the same command ends with the images of an undisturbed run"
+    command = ['synthesize', *MODEL, '--n', '40', '--batch', '8', '--steps', '30', '--out']
+    p = subprocess.Popen([*SADAG, *command, 'runs/stopped'], cwd=there, stderr=subprocess.PIPE, text=True)
+    first = there/'runs/stopped/images/00000.safetensors'; end = time.monotonic()+60
+    while not first.is_file() and p.poll() is None and time.monotonic()<end: time.sleep(.02)
+    p.send_signal(signal.SIGINT); err = p.communicate(timeout=30)[1]
+    assert p.returncode==130 and 'same command' in err and 'Traceback' not in err, err
+    kept = {f.name:f.stat().st_mtime_ns for f in first.parent.iterdir()}
+    assert first.name in kept and len(kept)<5 and not (there/'runs/stopped/images.safetensors').exists()
+    sadag(*command, 'runs/stopped', cwd=there); sadag(*command, 'runs/whole', cwd=there)
+    a,b = ((there/'runs'/r/'images.safetensors').read_bytes() for r in ('stopped','whole'))
+    assert a==b and not first.parent.exists()
+
+def test_other_settings_need_another_folder(there):
+    before = {p:p.stat().st_mtime_ns for p in (there/'runs/a').rglob('*')}
+    res = subprocess.run([*SADAG, 'synthesize', *MODEL, '--n', '9', '--steps', '4', '--out', 'runs/a'], cwd=there, capture_output=True, text=True)
+    assert res.returncode==2 and 'n = 8, not 9' in res.stderr and '--out' in res.stderr and res.stderr.count('\n')==1
+    assert before=={p:p.stat().st_mtime_ns for p in (there/'runs/a').rglob('*')}
+
+def test_demo(there):
+    out = sadag('demo', '--n', 8, '--steps', 3, '--unit-steps', 2, '--out', 'runs/demo', cwd=there)
+    rows = read(there/'runs/demo/result.json')['rows']
+    assert [(r['bits'],r['method']) for r in rows] == [(None,'full precision')]+[(b,m) for b in ('w4a4','w2a2') for m in ('to nearest','noise','genie','sadag')]
+    assert all(0<=r['top1']<=100 for r in rows) and rows[0]['top1']>=98
+    html = (there/'runs/demo/report.html').read_text()
+    for r in rows: assert f"{r['top1']:.2f}" in html and f"{r['top1']:.2f}" in out
+    assert 'runs/demo/report.html' in out
