@@ -23,8 +23,8 @@ from ..core import Run, RunError, write_text
 from torchvision.utils import make_grid
 from ..models.zoo import Card
 
-# %% ../../nbs/app/71_report.ipynb #cc127853
-BLUE,ORANGE,GREEN,RED,PURPLE = '#0072B2','#E69F00','#009E73','#D55E00','#CC79A7'
+# %% ../../nbs/app/71_report.ipynb #37654a22
+BLUE,ORANGE,GREEN,RED,PURPLE = '#1F88C9','#E69F00','#009E73','#D55E00','#CC79A7'
 INK = '#5b6067'  # text and axes; on the page it becomes the page's own text colour
 STYLE = {'font.size':9, 'axes.titlesize':9, 'axes.spines.top':False, 'axes.spines.right':False, 'axes.grid':True, 'grid.alpha':.3,
          'grid.linewidth':.5, 'lines.linewidth':1.4, 'svg.fonttype':'none', 'svg.hashsalt':'sadag_nb', 'figure.constrained_layout.use':True,
@@ -105,7 +105,7 @@ def logarithmic(ax, which:str, # 'x' or 'y'
     axis.set_major_locator(LogLocator(subs=(1,2,5) if high<100*low else (1,)))
     axis.set_major_formatter('{x:g}'); axis.set_minor_formatter(NullFormatter())
 
-# %% ../../nbs/app/71_report.ipynb #822ebbec
+# %% ../../nbs/app/71_report.ipynb #60bced57
 @styled
 def losses_figure(rows:list[dict]) -> Figure:
     "Loss terms over the steps of synthesis, a panel a term and a colour a phase"
@@ -117,7 +117,7 @@ def losses_figure(rows:list[dict]) -> Figure:
             ax.plot(steps, mean, color=colour, label=phase); ax.fill_between(steps, low, high, color=colour, alpha=.2, lw=0)
         logarithmic(ax, 'y', [r[name] for r in rows if r.get(name) is not None])
         ax.set(xlabel='step', title=name)
-    axes[0].legend(frameon=False)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc='outside upper left', ncols=len(phases), frameon=False)
     return fig
 
 # %% ../../nbs/app/71_report.ipynb #2b2d6a08
@@ -167,7 +167,7 @@ def accuracy_figure(rows:list[dict], # method, bits, top1 (percent); full precis
         ax.set_yticklabels(methods if ax is axes[0] else [])
     return fig
 
-# %% ../../nbs/app/71_report.ipynb #514787bf
+# %% ../../nbs/app/71_report.ipynb #b95718d0
 CSS = """:root{color-scheme:light dark;--ink:#1d2126;--paper:#fff;--soft:#5b6670;--line:#d8dee4;--card:#f4f6f8}
 @media(prefers-color-scheme:dark){:root{--ink:#e4e8ec;--paper:#14171a;--soft:#9aa6b2;--line:#343b42;--card:#1e2328}}
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
@@ -177,14 +177,14 @@ dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.6
 dl div{background:var(--card);border-radius:.5rem;padding:.6rem .8rem}dt{color:var(--soft);font-size:.85rem}dd{margin:0;font-size:1.35rem}
 .wide{overflow-x:auto}svg{display:block;max-width:100%;min-width:30rem;height:auto}img{display:block;max-width:100%;image-rendering:pixelated}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.25rem 1rem .25rem 0;text-align:left;border-bottom:1px solid var(--line)}
-td{overflow-wrap:anywhere}th{color:var(--soft);font-weight:600}"""
+td{overflow-wrap:anywhere}.columns td,th{white-space:nowrap}th{color:var(--soft);font-weight:600}"""
 
-# %% ../../nbs/app/71_report.ipynb #351e4879
+# %% ../../nbs/app/71_report.ipynb #53e31c7b
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{{ title }}</title><style>{{ css }}</style><main><h1>{{ title }}</h1><p class="verdict">{{ verdict }}</p>
 <dl>{% for name,value in facts %}<div><dt>{{ name }}</dt><dd>{{ value }}</dd></div>{% endfor %}</dl>
 {% for s in sections %}<section><h2>{{ s.title }}</h2>{% if s.note %}<p class="note">{{ s.note }}</p>{% endif %}
-<div class="wide">{% if s.figure %}{{ s.figure }}{% else %}<table>
+<div class="wide">{% if s.figure %}{{ s.figure }}{% else %}<table{% if s.head %} class="columns"{% endif %}>
 {% if s.head %}<tr>{% for h in s.head %}<th>{{ h }}</th>{% endfor %}</tr>{% endif %}
 {% for row in s.rows %}<tr>{% for c in row %}<td>{{ c }}</td>{% endfor %}</tr>{% endfor %}
 </table>{% endif %}</div></section>{% endfor %}</main></html>"""
