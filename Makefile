@@ -28,7 +28,6 @@ $(VENV)/installed-dev: settings.ini setup.py constraints.txt | $(BIN)/python
 
 demo: $(VENV)/installed
 	$(BIN)/sadag demo --out $(OUT)
-	@echo 'Report: $(abspath $(OUT))/report.html'
 
 test: $(VENV)/installed-dev
 	@code=0; \

@@ -31,7 +31,8 @@ class Installed:
         self.site = Path(sysconfig.get_path('purelib', 'venv', vars=dict(base=str(folder), platbase=str(folder))))
         (self.site/'packages.pth').write_text(sysconfig.get_path('purelib')+'\n')
     def add(self, wheel:Path):
-        call(sys.executable, '-m', 'pip', '--python', self.bin/'python', 'install', '-q', '--no-deps', '--ignore-installed', wheel)
+        pip = (sys.executable, '-m', 'pip', '--python', self.bin/'python')
+        call(*pip, 'install', '-q', '--no-deps', '--ignore-installed', wheel)
     def run(self, *args):
         "Standard output of a command of this environment, run in its folder"
         return call(self.bin/args[0], *args[1:], cwd=self.folder, env={k:v for k,v in os.environ.items() if k!='PYTHONPATH'})

@@ -8,7 +8,8 @@ def refuse(*args, **kwargs): raise AssertionError(f"network asked for: {args}")
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.create_connection = refuse
 '''
 
-def sources(root): return sorted(p.relative_to(root).as_posix() for p in (root/'sadag_nb').rglob('*') if p.is_file() and p.suffix!='.pyc')
+def sources(root):
+    return sorted(p.relative_to(root).as_posix() for p in (root/'sadag_nb').rglob('*') if p.is_file() and p.suffix!='.pyc')
 
 def test_wheel_holds_every_file_of_the_package(wheel, root):
     with zipfile.ZipFile(wheel) as z: names = [n for n in z.namelist() if n.startswith('sadag_nb/')]

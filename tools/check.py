@@ -22,7 +22,8 @@ def modules():
         shutil.copytree(cfg.nbs_path, copy/cfg.nbs_path.name, ignore=shutil.ignore_patterns('.*', 'results', 'images'))
         for f in ('settings.ini', f'{lib}/__init__.py'):
             (copy/f).parent.mkdir(exist_ok=True); shutil.copy(root/f, copy/f)
-        subprocess.run([sys.executable, '-c', 'from nbdev.doclinks import nbdev_export; nbdev_export()'], cwd=copy, check=True)
+        export = 'from nbdev.doclinks import nbdev_export; nbdev_export()'
+        subprocess.run([sys.executable, '-c', export], cwd=copy, check=True)
         fresh,kept = ({p.relative_to(d).as_posix():p.read_text() for p in d.rglob('*.py')} for d in (copy/lib, cfg.lib_path))
     for f in sorted(fresh.keys()|kept.keys()):
         if f not in fresh: yield f'{lib}/{f} comes from no notebook: delete it, or bring its notebook back'
@@ -58,11 +59,11 @@ def outputs():
     skipped = re.compile(r'^#\s*\|\s*(eval:\s*false|' + '|'.join(cfg.tst_flags.split()) + r')\b', re.M)
     for p in notebooks:
         for c in cells(p, 'code'):
-            line = c.source.strip().splitlines()[-1:]
-            if '/site-packages/' in str(c.outputs): yield f'{name(p)} stores a warning with its path, in the cell that ends {line}'
-            if any(o.output_type=='error' for o in c.outputs): yield f'{name(p)} stores an error, in the cell that ends {line}'
-            if displays(c) and not c.outputs and not line[0].endswith(';') and not skipped.search(c.source):
-                yield f'{name(p)} has not been run: no output stored for {line}; run tools/run_notebooks.py {name(p)}'
+            line = ''.join(c.source.strip().splitlines()[-1:]); where = f'the cell that ends: {line}'
+            if '/site-packages/' in str(c.outputs): yield f'{name(p)} stores a warning or traceback with its path, in {where}'
+            if any(o.output_type=='error' for o in c.outputs): yield f'{name(p)} stores an error, in {where}'
+            if displays(c) and not c.outputs and not line.endswith(';') and not skipped.search(c.source):
+                yield f'{name(p)} has not been run, no output is stored for: {line}'
 
 def current_readme():
     "README.md is what the index notebook gives, as stored and when run again"
@@ -76,7 +77,8 @@ def links():
         texts = [p.read_text(encoding='utf-8')] if p.suffix=='.md' else [c.source for c in cells(p, 'markdown')]
         for _,to in LINK.findall(re.sub(r'```.*?```|`[^`\n]*`', '', '\n\n'.join(texts), flags=re.S)):
             path = re.sub(rf'^{re.escape(cfg.git_url)}/(blob|tree)/{cfg.branch}/', root.as_posix()+'/', to).split('#')[0]
-            if path and not re.match(r'\w+:', path) and not (p.parent/path).exists(): yield f'{name(p)} links to {to}: no such file'
+            if path and not re.match(r'\w+:', path) and not (p.parent/path).exists():
+                yield f'{name(p)} links to {to}: no such file (a page is linked by its notebook)'
 
 if __name__=='__main__':
     faults = [f for check in (modules, numbers, clean, outputs, current_readme, links) for f in check()]

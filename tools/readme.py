@@ -30,7 +30,8 @@ def readme(nb, cfg) -> str:
     nb.cells = [c for c in map(shown, nb.cells) if c]
     text,_ = MarkdownExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(nb)
     text = LINK.sub(lambda m: absolute(m, cfg), text)
-    return f'<!-- Made from {cfg.nbs_path.name}/{cfg.readme_nb}: edit that -->\n\n' + re.sub(r'\n{3,}', '\n\n', text).strip() + '\n'
+    text = re.sub(r'\n{3,}', '\n\n', text).strip()
+    return f'<!-- Made from {cfg.nbs_path.name}/{cfg.readme_nb}: edit that -->\n\n{text}\n'
 
 if __name__=='__main__':
     cfg = get_config()

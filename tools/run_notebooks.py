@@ -1,4 +1,4 @@
-"Execute notebooks in place and keep their outputs, skipping what nbdev_test skips: python tools/run_notebooks.py [notebook ...]"
+"Run notebooks in place, keep their outputs, skip what nbdev_test skips: python tools/run_notebooks.py [notebook ...]"
 import os, sys, time
 from pathlib import Path
 from execnb.nbio import read_nb, write_nb
