@@ -238,7 +238,7 @@ def loader(images:Images|Files, card:Card, batch:int=256) -> Loader:
     at_least(1, batch=batch)
     return Loader(images, card, batch)
 
-# %% ../../nbs/models/06_datasets.ipynb #741e111f
+# %% ../../nbs/models/06_datasets.ipynb #c9837c99
 @torch.inference_mode()
 def top1(model:nn.Module, # put in eval mode
          loader, # gives (images, labels); has a length
@@ -250,7 +250,8 @@ def top1(model:nn.Module, # put in eval mode
     with Progress(len(loader), 'accuracy') as progress:
         for x,y in loader:
             if y is None: raise DataError("accuracy needs labels: put the images into one folder a class")
-            right += (model(x.to(device)).argmax(1)==y.to(device)).sum(); n += len(y); progress.step()
+            said = model(x.to(device, memory_format=torch.channels_last)).argmax(1)
+            right += (said==y.to(device)).sum(); n += len(y); progress.step()
     return 100*right.item()/n
 
 # %% ../../nbs/models/06_datasets.ipynb #b996a812
