@@ -134,7 +134,7 @@ def fit(model:nn.Module, # with a `card`
             run.log(**row)
     return model.eval()
 
-# %% ../../nbs/models/07_fit.ipynb #8e3b6515
+# %% ../../nbs/models/07_fit.ipynb #c1a30b4e
 def save_half(model:nn.Module, path):
     "The weights in half precision"
     half = {k:v.half() if v.is_floating_point() else v for k,v in model.state_dict().items()}
@@ -144,7 +144,7 @@ def train_from_files(name, train, test, out, **plan) -> Run:
     "Train the network called `name` on a folder or archive of images; the run folder"
     with seeded(plan['seed'], 'init'): model = untrained(name)
     train,test = open_images(train, model.card),test and open_images(test, model.card)
-    run = Run.create(out, name=name, **plan); path = run.file('model.safetensors')
+    run = Run.create(out, name=name, **asdict(Plan(**plan))); path = run.file('model.safetensors')
     save_half(fit(model, train, test, run, **plan), path)
     run.record(sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
                top1=top1(load_weights(model, path), loader(test, model.card)) if test else None)
