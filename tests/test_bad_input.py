@@ -5,14 +5,17 @@ import pytest, torch
 from torch import nn
 from safetensors.torch import save_file
 from sadag_nb.app.cli import main
+from sadag_nb.app.pipeline import open_network
+from sadag_nb.core import ModelError
+from sadag_nb.graph.trace import trace
 from sadag_nb.models.zoo import pretrained, resnet20
 
 OWN = '''
 import torch
 from torch import nn
 def net(bn=True, bias=False, head=True):
-    return nn.Sequential(nn.Conv2d(1,4,3,bias=bias), nn.BatchNorm2d(4) if bn else nn.Identity(), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-                         nn.Linear(4,3) if head else nn.Identity()).eval()
+    return nn.Sequential(nn.Conv2d(1,4,3,bias=bias), nn.BatchNorm2d(4) if bn else nn.Identity(), nn.ReLU(),
+                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4,3) if head else nn.Identity()).eval()
 def sound(): return net()
 def no_batch_norm(): return net(bn=False)
 def folded(): return net(bn=False, bias=True)
@@ -25,7 +28,6 @@ class Branching(nn.Module):
     def __init__(self): super().__init__(); self.net = net()
     def forward(self, x): return self.net(x) if x.sum()>0 else self.net(-x)
 def untraceable(): return Branching().eval()
-def broken(): raise OSError('a disk is missing')
 def number(): return 3
 '''
 
@@ -39,13 +41,16 @@ def inputs(tmp_path_factory):
     d = tmp_path_factory.mktemp('inputs'); (d/'own.py').write_text(OWN)
     good = {k:v.contiguous() for k,v in pretrained('resnet20-digits').state_dict().items()}
     save_file(good, d/'whole.safetensors'); (d/'cut.safetensors').write_bytes((d/'whole.safetensors').read_bytes()[:-50])
-    save_file(nn.Linear(3,2).state_dict(), d/'linear.safetensors'); save_file(resnet20(10,3).state_dict(), d/'colour.safetensors')
+    save_file(nn.Linear(3,2).state_dict(), d/'linear.safetensors')
+    save_file(resnet20(10,3).state_dict(), d/'colour.safetensors')
     save_file(dict(good, **{'conv1.weight':torch.full_like(good['conv1.weight'],float('nan'))}), d/'nan.safetensors')
-    (d/'code.pt').write_bytes(pickle.dumps(Code())); torch.save({'net':Code()}, d/'code.pth'); (d/'text.safetensors').write_text('hello')
+    (d/'code.pt').write_bytes(pickle.dumps(Code())); torch.save({'net':Code()}, d/'code.pth')
+    (d/'text.safetensors').write_text('hello')
     (d/'empty').mkdir(); (d/'file').touch(); (d/'notes').mkdir(); (d/'notes/todo.txt').touch()
     for c in ('cat','dog'): pictures(d/'animals'/c)
     pictures(d/'flat')
-    (d/'bad'/'cat').mkdir(parents=True); (d/'bad'/'cat'/'0.png').write_text('no picture'); (d/'cut.tar.gz').write_bytes(b'\x1f\x8b\x08 cut')
+    (d/'bad'/'cat').mkdir(parents=True); (d/'bad'/'cat'/'0.png').write_text('no picture')
+    (d/'cut.tar.gz').write_bytes(b'\x1f\x8b\x08 cut')
     save_file({'images':torch.randn(4,3,5,5)}, d/'small.safetensors')
     return d
 
@@ -64,7 +69,6 @@ BAD = {  # what: (command, words the sentence holds)
     'no linear layer':   (f'synthesize {own("no_linear")}', 'nn.Linear'),
     'no input shape':    ('synthesize --model own.py:sound', 'CxHxW|shape'),
     'wrong input shape': ('synthesize --model own.py:sound --input 3x9x9', 'shape'),
-    'broken factory':    (f'synthesize {own("broken")}', 'a disk is missing'),
     'not a network':     (f'synthesize {own("number")}', 'nn.Module'),
     'no such factory':   (f'synthesize {own("missing")}', 'missing'),
     'no such file':      ('synthesize --model gone.py:net --input 1x9x9', 'gone.py'),
@@ -129,7 +133,8 @@ def test_run_folder_that_cannot_be_used(out, inputs, capsys, monkeypatch):
 def test_not_a_run(command, inputs, capsys, monkeypatch):
     monkeypatch.chdir(inputs); refused(command, 'not a run folder', inputs, capsys)
 
-@pytest.mark.parametrize('command', ['quantise', 'synthesize', f'synthesize {DIGITS} --out new --n many', f'synthesize {DIGITS} --out new --input 8x8',
+@pytest.mark.parametrize('command', ['quantise', 'synthesize', f'synthesize {DIGITS} --out new --n many',
+                                     f'synthesize {DIGITS} --out new --input 8x8',
                                      f'quantize {DIGITS} --out new --layer linear'])
 def test_options_that_do_not_parse(command, inputs, capsys, monkeypatch):
     monkeypatch.chdir(inputs); before = snapshot(inputs)
@@ -137,15 +142,16 @@ def test_options_that_do_not_parse(command, inputs, capsys, monkeypatch):
     err = capsys.readouterr().err
     assert e.value.code==2 and err.startswith('error: ') and err.count('\n')==1 and snapshot(inputs)==before
 
-def test_training_mode_is_left(inputs, monkeypatch, tmp_path):
-    "A factory may return a network in training mode; it is worked with in evaluation mode. In the library, `trace` refuses it"
-    from sadag_nb.core import ModelError
-    from sadag_nb.graph.trace import trace
+def test_training_mode(inputs, monkeypatch):
+    "`trace` refuses a network in training mode; one that a factory returns so is put in evaluation mode"
+    monkeypatch.chdir(inputs)
     with pytest.raises(ModelError, match='eval'): trace(resnet20().train(), (3,32,32))
+    assert not open_network('own.py:training', input=(1,9,9))[0].training
 
 def test_in_a_process(inputs):
     "The same through the shell: nothing but one line on stderr"
-    res = subprocess.run([sys.executable, '-c', 'import sys; from sadag_nb.app.cli import main; sys.exit(main())', *f'quantize {DIGITS} --bits w9a9 --out new'.split()],
-                         cwd=inputs, capture_output=True, text=True)
+    code = 'import sys; from sadag_nb.app.cli import main; sys.exit(main())'
+    res = subprocess.run([sys.executable, '-c', code, *f'quantize {DIGITS} --bits w9a9 --out new'.split()], cwd=inputs,
+                         capture_output=True, text=True)
     assert res.returncode==2 and res.stdout=='' and res.stderr.startswith('error: ') and res.stderr.count('\n')==1
     assert not (inputs/'new').exists()

@@ -1,7 +1,8 @@
-"The command line as a user types it: each verb in a process of its own, on the embedded network with the smallest of budgets"
+"The command line as a user types it: each verb in a process of its own, on the embedded network, with tiny budgets"
 import json, os, re, signal, subprocess, sys, time
 import pytest, torch
 
+VERBS = 'demo synthesize quantize evaluate report recipes version'.split()
 SADAG = [sys.executable, '-c', 'import sys; from sadag_nb.app.cli import main; sys.exit(main())']
 TINY = '--n 8 --steps 4'.split()
 MODEL = '--model resnet20-digits'.split()
@@ -20,10 +21,11 @@ def there(tmp_path_factory):
     "A folder with a synthesize run in runs/a, and a quantize run on its images in runs/b"
     d = tmp_path_factory.mktemp('cli')
     sadag('synthesize', *MODEL, '--recipe', 'sadag', *TINY, '--seed', 0, '--out', 'runs/a', cwd=d)
-    sadag('quantize', *MODEL, '--images', 'runs/a', '--bits', 'w2a2', '--unit-steps', 3, '--data', 'digits', '--seed', 0, '--out', 'runs/b', cwd=d)
+    sadag('quantize', *MODEL, '--images', 'runs/a', '--bits', 'w2a2', '--unit-steps', 3, '--data', 'digits', '--seed', 0,
+          '--out', 'runs/b', cwd=d)
     return d
 
-@pytest.mark.parametrize('verb', 'demo synthesize quantize evaluate report recipes version'.split())
+@pytest.mark.parametrize('verb', VERBS)
 def test_help_of_each_verb(verb, capsys):
     from sadag_nb.app.cli import main
     with pytest.raises(SystemExit) as e: main([verb,'--help'])
@@ -32,39 +34,44 @@ def test_help_of_each_verb(verb, capsys):
 def test_help_is_quick_and_lists_the_verbs(tmp_path):
     start = time.monotonic(); text = sadag('--help', cwd=tmp_path)
     assert time.monotonic()-start < 2
-    for verb in 'demo synthesize quantize evaluate report recipes version'.split(): assert re.search(rf'^ +{verb} +\w', text, re.M)
+    for verb in VERBS: assert re.search(rf'^ +{verb}\s+\w', text, re.M)
 
 def test_recipes_and_version(tmp_path):
-    assert {'sadag','genie','noise'} <= {line.split()[0] for line in sadag('recipes', cwd=tmp_path).splitlines() if line.strip()}
+    text = sadag('recipes', cwd=tmp_path)
+    for name in ('sadag','genie','noise'): assert re.search(rf'^{name}: ', text, re.M)
     assert f'torch        {torch.__version__}' in sadag('version', cwd=tmp_path)
 
 def test_synthesize_writes_a_run(there):
     run = there/'runs/a'
     assert files(run) == {'config.json','images.safetensors','metrics.jsonl','result.json','figures','report.html'}
     config = read(run/'config.json')
-    assert config['recipe']=='sadag' and config['seed']==0 and config['n']==8 and config['versions']['torch']==torch.__version__
+    assert (config['recipe'],config['seed'],config['n'],config['versions']['torch'])==('sadag',0,8,torch.__version__)
     assert {'synthesis_seconds','peak_mib'} == read(run/'result.json').keys()
     assert all(json.loads(l)['stage']=='synthesize' for l in (run/'metrics.jsonl').read_text().splitlines())
 
 def test_quantize_writes_a_run(there):
     run = there/'runs/b'
-    assert files(run) == {'config.json','images.safetensors','model.safetensors','metrics.jsonl','result.json','figures','report.html'}
+    assert files(run) == {'config.json','images.safetensors','model.safetensors','metrics.jsonl','result.json','figures',
+                          'report.html'}
     result = read(run/'result.json')
     assert {'fp_top1','top1','reconstruction_seconds','peak_mib'} <= result.keys() and 'synthesis_seconds' not in result
     assert result['fp_top1']>=98 and 0<=result['top1']<=100
     html = (run/'report.html').read_text()
-    assert f"{result['top1']:.2f} %" in html and 'data:image/png;base64,' in html and not re.search(r'(src|href)="?(http|figures)', html)
+    assert f"{result['top1']:.2f} %" in html and 'data:image/png;base64,' in html
+    assert not re.search(r'(src|href)="?(http|figures)', html)     # self-contained
 
 def test_saved_model_is_the_one_reconstructed(there):
     "Loaded again, the run's model gives bit for bit the logits of the same reconstruction done here"
     from sadag_nb.app.pipeline import open_calibration, open_run
     from sadag_nb.quant.reconstruct import quantize
-    run,net,loaded = open_run(there/'runs/b', 'cpu')
+    run,net,loaded = open_run(there/'runs/b')
     x = open_calibration(there/'runs/a', net.card, 8, 0)
-    with torch.no_grad(): assert torch.equal(quantize(net, x, 'w2a2', steps=3, batch=32, seed=0)(x), loaded(x))
+    again = quantize(net, x, 'w2a2', steps=3, batch=32, seed=0)
+    with torch.no_grad(): assert torch.equal(again(x), loaded(x))
 
 def test_one_command_without_data(there):
-    out = sadag('quantize', *MODEL, '--recipe', 'genie', *TINY, '--bits', 'w4a4', '--layer', 'linear=w8a8', '--unit-steps', 3, '--out', 'runs/c', cwd=there)
+    out = sadag('quantize', *MODEL, '--recipe', 'genie', *TINY, '--bits', 'w4a4', '--layer', 'linear=w8a8',
+                '--unit-steps', 3, '--out', 'runs/c', cwd=there)
     run = there/'runs/c'; result = read(run/'result.json')
     assert {'synthesis_seconds','reconstruction_seconds','peak_mib'} == result.keys()     # what was not measured is absent
     assert read(run/'config.json')['layers']=={'linear':'w8a8'}
@@ -79,7 +86,7 @@ def test_evaluate_and_report_again(there):
     assert read(run/'result.json')['top1']==before['top1']     # the loaded model is the measured one
 
 def test_few_real_images(there):
-    sadag('quantize', *MODEL, '--images', 'digits-train', '--n', 8, '--bits', 'w4a4', '--unit-steps', 3, '--out', 'runs/real', cwd=there)
+    sadag('quantize', *MODEL, '--images', 'digits-train', '--n', 8, '--unit-steps', 3, '--out', 'runs/real', cwd=there)
     assert (there/'runs/real/model.safetensors').is_file()
 
 def test_same_seed_same_images(there):
@@ -87,7 +94,7 @@ def test_same_seed_same_images(there):
     assert (there/'runs/again/images.safetensors').read_bytes()==(there/'runs/a/images.safetensors').read_bytes()
 
 def test_stopped_run_goes_on(there):
-    "Control-C between batches: status 130, what is finished stays, and the same command ends with the images of an undisturbed run"
+    "Control-C: status 130, finished batches stay, and the same command again makes the images of an undisturbed run"
     command = ['synthesize', *MODEL, '--n', '40', '--batch', '8', '--steps', '30', '--out']
     p = subprocess.Popen([*SADAG, *command, 'runs/stopped'], cwd=there, stderr=subprocess.PIPE, text=True)
     first = there/'runs/stopped/images/00000.safetensors'; end = time.monotonic()+60
@@ -102,14 +109,16 @@ def test_stopped_run_goes_on(there):
 
 def test_other_settings_need_another_folder(there):
     before = {p:p.stat().st_mtime_ns for p in (there/'runs/a').rglob('*')}
-    res = subprocess.run([*SADAG, 'synthesize', *MODEL, '--n', '9', '--steps', '4', '--out', 'runs/a'], cwd=there, capture_output=True, text=True)
+    res = subprocess.run([*SADAG, 'synthesize', *MODEL, '--n', '9', '--steps', '4', '--out', 'runs/a'], cwd=there,
+                         capture_output=True, text=True)
     assert res.returncode==2 and 'n = 8, not 9' in res.stderr and '--out' in res.stderr and res.stderr.count('\n')==1
     assert before=={p:p.stat().st_mtime_ns for p in (there/'runs/a').rglob('*')}
 
 def test_demo(there):
     out = sadag('demo', '--n', 8, '--steps', 3, '--unit-steps', 2, '--out', 'runs/demo', cwd=there)
     rows = read(there/'runs/demo/result.json')['rows']
-    assert [(r['bits'],r['method']) for r in rows] == [(None,'full precision')]+[(b,m) for b in ('w4a4','w2a2') for m in ('to nearest','noise','genie','sadag')]
+    methods = [(b,m) for b in ('w4a4','w2a2') for m in ('to nearest','noise','genie','sadag')]
+    assert [(r['bits'],r['method']) for r in rows] == [(None,'full precision'),*methods]
     assert all(0<=r['top1']<=100 for r in rows) and rows[0]['top1']>=98
     html = (there/'runs/demo/report.html').read_text()
     for r in rows: assert f"{r['top1']:.2f}" in html and f"{r['top1']:.2f}" in out

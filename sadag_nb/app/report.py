@@ -24,12 +24,13 @@ from ..core import Run, RunError, write_text
 from torchvision.utils import make_grid
 from ..models.zoo import Card
 
-# %% ../../nbs/app/71_report.ipynb #37654a22
+# %% ../../nbs/app/71_report.ipynb #219ed4d0
 BLUE,ORANGE,GREEN,RED,PURPLE = '#1F88C9','#E69F00','#009E73','#D55E00','#CC79A7'
 INK = '#5b6067'  # text and axes; on the page it becomes the page's own text colour
-STYLE = {'font.size':9, 'axes.titlesize':9, 'axes.spines.top':False, 'axes.spines.right':False, 'axes.grid':True, 'grid.alpha':.3,
-         'grid.linewidth':.5, 'lines.linewidth':1.4, 'svg.fonttype':'none', 'svg.hashsalt':'sadag_nb', 'figure.constrained_layout.use':True,
-         'axes.prop_cycle':mpl.cycler(color=[BLUE,ORANGE,GREEN,RED,PURPLE]), 'figure.dpi':100,
+STYLE = {'font.size':9, 'axes.titlesize':9, 'axes.spines.top':False, 'axes.spines.right':False, 'axes.grid':True,
+         'grid.alpha':.3, 'grid.linewidth':.5, 'lines.linewidth':1.4, 'svg.fonttype':'none', 'svg.hashsalt':'sadag_nb',
+         'figure.dpi':100, 'figure.constrained_layout.use':True,
+         'axes.prop_cycle':mpl.cycler(color=[BLUE,ORANGE,GREEN,RED,PURPLE]),
          **{f'{k}.facecolor':'none' for k in ('figure','axes','savefig')}, **{k:INK for k in ('text.color','axes.labelcolor',
             'axes.edgecolor','xtick.color','ytick.color','grid.color')}}
 
@@ -121,7 +122,7 @@ def losses_figure(rows:list[dict]) -> Figure:
     fig.legend(*axes[0].get_legend_handles_labels(), loc='outside upper left', ncols=len(phases), frameon=False)
     return fig
 
-# %% ../../nbs/app/71_report.ipynb #2b2d6a08
+# %% ../../nbs/app/71_report.ipynb #4171fe7a
 @styled
 def units_figure(rows:list[dict] # stage 'unit': unit, nearest, error, seconds
                 ) -> Figure:
@@ -129,9 +130,11 @@ def units_figure(rows:list[dict] # stage 'unit': unit, nearest, error, seconds
     fig,(left,right) = panels(2, height=.9+.17*len(rows)); y = np.arange(len(rows))
     near,after = (np.array([r[k] for r in rows]) for k in ('nearest','error'))
     left.hlines(y, near, after, color=INK, lw=1)
-    left.plot(near, y, 'o', color=ORANGE, ms=5, label='to nearest'); left.plot(after, y, 'D', color=BLUE, ms=4, label='reconstructed')
+    left.plot(near, y, 'o', color=ORANGE, ms=5, label='to nearest')
+    left.plot(after, y, 'D', color=BLUE, ms=4, label='reconstructed')
     logarithmic(left, 'x', [*near,*after])
-    left.set(xlabel='mean squared error of the output', yticks=y); left.set_yticklabels([r['unit'] for r in rows], fontsize=7)
+    left.set(xlabel='mean squared error of the output', yticks=y)
+    left.set_yticklabels([r['unit'] for r in rows], fontsize=7)
     right.barh(y, [r['seconds'] for r in rows], color=BLUE); right.set(xlabel='time, s', yticks=[])
     for ax in (left,right): ax.set_ylim(len(rows)-.4,-.6)
     fig.legend(*left.get_legend_handles_labels(), loc='outside upper left', ncols=2, frameon=False)
@@ -152,37 +155,46 @@ def reconstruction_figure(rows:list[dict] # stage 'reconstruct': unit, step, err
     bar.outline.set_visible(False)
     return fig
 
-# %% ../../nbs/app/71_report.ipynb #8d1142b4
+# %% ../../nbs/app/71_report.ipynb #aa8458b7
 @styled
-def accuracy_figure(rows:list[dict], # method, bits, top1 (percent); full precision has bits None
+def accuracy_figure(rows:list[dict], # method, bits, top1 (percent); full precision, with bits None, is the first
                    ) -> Figure:
     "Top-1 accuracy of each method, a panel a bit width, full precision as a dashed line"
-    fp = [r['top1'] for r in rows if not r['bits']]; widths = list(dict.fromkeys(r['bits'] for r in rows if r['bits']))
-    methods = list(dict.fromkeys(r['method'] for r in rows if r['bits'])); fig,axes = panels(len(widths), height=.9+.22*len(methods))
+    widths,methods = (list(dict.fromkeys(r[k] for r in rows if r['bits'])) for k in ('bits','method'))
+    fig,axes = panels(len(widths), height=.9+.22*len(methods))
     for ax,bits in zip(axes,widths):
-        own = {r['method']:r['top1'] for r in rows if r['bits']==bits}
-        for y,m in enumerate(methods):
-            if m in own: ax.plot(own[m], y, 'o', color=BLUE); ax.annotate(f'{own[m]:.1f}', (own[m],y), (-6,0), textcoords='offset points', ha='right', va='center', fontsize=7)
-        for v in fp: ax.axvline(v, color=RED, ls='--', lw=1)
-        ax.set(title=bits.upper(), xlabel='top-1 accuracy, %', yticks=range(len(methods)), ylim=(len(methods)-.5,-.5)); ax.margins(x=.15)
-        ax.set_yticklabels(methods if ax is axes[0] else [])
+        ax.axvline(rows[0]['top1'], color=RED, ls='--', lw=1)
+        for r in rows:
+            if r['bits']==bits: _point(ax, r['top1'], methods.index(r['method']))
+        ax.set(title=bits.upper(), xlabel='top-1 accuracy, %', yticks=range(len(methods)), ylim=(len(methods)-.5,-.5))
+        ax.set_yticklabels(methods if ax is axes[0] else []); ax.margins(x=.15)
     return fig
 
-# %% ../../nbs/app/71_report.ipynb #b95718d0
+def _point(ax, x, y):
+    "A point with its value on the left"
+    ax.plot(x, y, 'o', color=BLUE)
+    ax.annotate(f'{x:.1f}', (x,y), (-6,0), textcoords='offset points', ha='right', va='center', fontsize=7)
+
+# %% ../../nbs/app/71_report.ipynb #fc8bf224
 CSS = """:root{color-scheme:light dark;--ink:#1d2126;--paper:#fff;--soft:#5b6670;--line:#d8dee4;--card:#f4f6f8}
 @media(prefers-color-scheme:dark){:root{--ink:#e4e8ec;--paper:#14171a;--soft:#9aa6b2;--line:#343b42;--card:#1e2328}}
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
-main{max-width:48rem;margin:auto;padding:1.5rem 1rem 4rem}h1{font-size:1.4rem;margin:0}h2{font-size:1.1rem;margin:2.2rem 0 .4rem}
+main{max-width:48rem;margin:auto;padding:1.5rem 1rem 4rem}
+h1{font-size:1.4rem;margin:0}h2{font-size:1.1rem;margin:2.2rem 0 .4rem}
 .verdict{font-size:1.15rem;margin:.6rem 0 1.2rem}.note{color:var(--soft);margin:.2rem 0 .6rem}
 dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.6rem;margin:0}
-dl div{background:var(--card);border-radius:.5rem;padding:.6rem .8rem}dt{color:var(--soft);font-size:.85rem}dd{margin:0;font-size:1.35rem}
-.wide{overflow-x:auto}svg{display:block;max-width:100%;min-width:30rem;height:auto}img{display:block;max-width:100%;image-rendering:pixelated}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.25rem 1rem .25rem 0;text-align:left;border-bottom:1px solid var(--line)}
+dl div{background:var(--card);border-radius:.5rem;padding:.6rem .8rem}
+dt{color:var(--soft);font-size:.85rem}dd{margin:0;font-size:1.35rem}
+.wide{overflow-x:auto}svg{display:block;max-width:100%;min-width:30rem;height:auto}
+img{display:block;max-width:100%;image-rendering:pixelated}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums}
+td,th{padding:.25rem 1rem .25rem 0;text-align:left;border-bottom:1px solid var(--line)}
 td{overflow-wrap:anywhere}.columns td,th{white-space:nowrap}th{color:var(--soft);font-weight:600}"""
 
-# %% ../../nbs/app/71_report.ipynb #53e31c7b
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-<title>{{ title }}</title><style>{{ css }}</style><main><h1>{{ title }}</h1><p class="verdict">{{ verdict }}</p>
+# %% ../../nbs/app/71_report.ipynb #a3d49bc0
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width,initial-scale=1"><title>{{ title }}</title><style>{{ css }}</style>
+<main><h1>{{ title }}</h1><p class="verdict">{{ verdict }}</p>
 <dl>{% for name,value in facts %}<div><dt>{{ name }}</dt><dd>{{ value }}</dd></div>{% endfor %}</dl>
 {% for s in sections %}<section><h2>{{ s.title }}</h2>{% if s.note %}<p class="note">{{ s.note }}</p>{% endif %}
 <div class="wide">{% if s.figure %}{{ s.figure }}{% else %}<table{% if s.head %} class="columns"{% endif %}>
@@ -203,43 +215,47 @@ def table(title:str, rows:list, head=(), note:str='') -> dict:
     "A section that shows `rows`"
     return dict(title=title, rows=rows, head=head, note=note)
 
-# %% ../../nbs/app/71_report.ipynb #f6f65a29
+# %% ../../nbs/app/71_report.ipynb #6e4fbc51
 def figure(run:Run, name:str, # of the file, without suffix
            fig:Figure, title:str, note:str='', raster:bool=False # PNG in place of SVG
           ) -> dict:
     "A section that shows `fig`, which is saved in the run's figures folder"
     path = run.file(f"figures/{name}.{'png' if raster else 'svg'}"); path.parent.mkdir(exist_ok=True)
-    if not raster: path.write_text(text := svg(fig), encoding='utf-8'); return dict(title=title, note=note, figure=Markup(text))
-    path.write_bytes(data := png(fig))
-    return dict(title=title, note=note, figure=Markup(f'<img alt="{{}}" src="data:image/png;base64,{base64.b64encode(data).decode()}">').format(title))
+    data = png(fig) if raster else svg(fig).encode(); path.write_bytes(data)
+    inline = Markup('<img alt="{}" src="data:image/png;base64,{}">').format(title, base64.b64encode(data).decode())
+    return dict(title=title, note=note, figure=inline if raster else Markup(data.decode()))
 
-# %% ../../nbs/app/71_report.ipynb #39f281b6
+# %% ../../nbs/app/71_report.ipynb #8f1655ba
 def demo_verdict(rows:list[dict]) -> str:
     "The demo's outcome in a sentence"
     bits = rows[-1]['bits']; at = {r['method']:r['top1'] for r in rows if r['bits'] in (None,bits)}
-    return (f"At {bits.upper()}, without any data, SADAG is right on {at['sadag']:.2f} % of the images and Genie on {at['genie']:.2f} %; "
-            f"rounding to nearest on {at['to nearest']:.2f} %, full precision on {at['full precision']:.2f} %.")
+    return (f"At {bits.upper()}, without any data, SADAG is right on {at['sadag']:.2f} % of the images and Genie on "
+            f"{at['genie']:.2f} %; rounding to nearest on {at['to nearest']:.2f} %, full precision on "
+            f"{at['full precision']:.2f} %.")
 
 def demo_table(rows:list[dict]) -> tuple[list,list]: # names of the columns, rows of text
     "The demo's rows, for the page and for the terminal"
-    cells = [((r['bits'] or '').upper(), r['method'], f"{r['top1']:.2f}", f"{r['top1']-rows[0]['top1']:+.2f}" if r['bits'] else '',
-              f"{r['seconds']:.1f}" if 'seconds' in r else '') for r in rows]
+    full,*others = rows; cells = [('', full['method'], f"{full['top1']:.2f}", '', '')]
+    for r in others: cells.append((r['bits'].upper(), r['method'], f"{r['top1']:.2f}", f"{r['top1']-full['top1']:+.2f}",
+                                   f"{r['seconds']:.1f}"))
     return ['bits','method','top-1, %','points','time, s'], cells
 
-# %% ../../nbs/app/71_report.ipynb #a7035dc7
+# %% ../../nbs/app/71_report.ipynb #722b9ac9
 def verdict(config:dict, result:dict) -> str:
     "The run's outcome in a sentence"
     if config['command']=='demo': return demo_verdict(result['rows'])
-    bits = config.get('bits','').upper()
-    if not bits: return f"{config['n']} images for {config['model']}, synthesized from its weights alone by the recipe {config['recipe']}."
-    if 'top1' not in result: return f"{config['model']} quantized to {bits}. No labelled data was given, so no accuracy: sadag evaluate RUN --data DATA adds it."
-    lost = result['fp_top1']-result['top1']
-    return (f"{config['model']} at {bits} is right on {result['top1']:.2f} % of the images, at full precision on {result['fp_top1']:.2f} %: "
+    model,bits = config['model'],config.get('bits','').upper()
+    if not bits: return f"{config['n']} images synthesized from {model}'s weights alone, by the recipe {config['recipe']}."
+    if 'top1' not in result:
+        return f"{model} quantized to {bits}. No labelled data, so no accuracy: sadag evaluate RUN --data DATA adds it."
+    top1,full = result['top1'],result['fp_top1']; lost = full-top1
+    return (f"{model} at {bits} is right on {top1:.2f} % of the images, at full precision on {full:.2f} %: "
             f"{abs(lost):.2f} points {'lost' if lost>=0 else 'gained'}.")
 
-# %% ../../nbs/app/71_report.ipynb #6accb080
-FACTS = dict(fp_top1=('top-1, full precision','{:.2f} %'), top1=('top-1, quantized','{:.2f} %'), synthesis_seconds=('synthesis','{:.1f} s'),
-             reconstruction_seconds=('reconstruction','{:.1f} s'), seconds=('whole time','{:.1f} s'), peak_mib=('peak memory','{:.0f} MiB'))
+# %% ../../nbs/app/71_report.ipynb #6ca75bbd
+FACTS = dict(fp_top1=('top-1, full precision','{:.2f} %'), top1=('top-1, quantized','{:.2f} %'),
+             synthesis_seconds=('synthesis','{:.1f} s'), reconstruction_seconds=('reconstruction','{:.1f} s'),
+             seconds=('whole time','{:.1f} s'), peak_mib=('peak memory','{:.0f} MiB'))
 
 def facts(result:dict) -> list[tuple[str,str]]:
     "What was measured, named and with its unit"
@@ -258,10 +274,12 @@ def first_images(run:Run, n:int=64) -> torch.Tensor|None: # (n, c, h, w), 0 to 1
     with safe_open(path, 'pt') as f: x = f.get_slice('images')[:n]
     return Card(**run.config['card']).pixels(x.float())
 
-# %% ../../nbs/app/71_report.ipynb #e438a852
+# %% ../../nbs/app/71_report.ipynb #e193d00f
 PLOTS = ( # file, stage and the keys that tell its rows apart, figure, title, note
-    ('losses', 'synthesize', ('batch','step'), losses_figure, 'Losses while synthesizing', 'mean over batches; the band is their spread'),
-    ('units', 'unit', ('unit',), units_figure, 'Error of each unit, and its time', 'units in the order they are reconstructed'),
+    ('losses', 'synthesize', ('batch','step'), losses_figure, 'Losses while synthesizing',
+     'mean over batches; the band is their spread'),
+    ('units', 'unit', ('unit',), units_figure, 'Error of each unit, and its time',
+     'units in the order they are reconstructed'),
     ('reconstruction', 'reconstruct', ('unit','step'), reconstruction_figure, 'Error while reconstructing',
      'of a random batch each time, in multiples of the error of rounding to nearest'))
 
@@ -279,25 +297,28 @@ def images_section(run:Run, source:Run, name:str, title:str) -> list[dict]:
     note = f"the first {len(x)}, as pixels: the normalisation is undone"
     return [figure(run, name, images_figure(x, 16 if x.shape[-1]<64 else 8), title, note, raster=True)]
 
-# %% ../../nbs/app/71_report.ipynb #b4baba8d
+# %% ../../nbs/app/71_report.ipynb #a592d292
 def run_sections(run:Run) -> list[dict]:
     "What there is to show of a run"
-    return images_section(run, run, 'images', 'Calibration images' if run.config.get('images') else 'Synthetic images') + plots(run)
+    title = 'Calibration images' if run.config.get('images') else 'Synthetic images'
+    return images_section(run, run, 'images', title) + plots(run)
 
 def demo_sections(run:Run) -> list[dict]:
     "The demo's table and picture, and the images of each recipe"
     rows = run.result['rows']; head,cells = demo_table(rows)
-    out = [table('Accuracy on the held-out digits', cells, head), figure(run, 'accuracy', accuracy_figure(rows), 'The same as a picture', 'dashed: full precision')]
+    out = [table('Accuracy on the held-out digits', cells, head),
+           figure(run, 'accuracy', accuracy_figure(rows), 'The same as a picture', 'dashed: full precision')]
     for name in dict.fromkeys(r['method'] for r in rows):
         source = Run(run.file(name))
         out += images_section(run, source, name, f'Images of {name}') + plots(run, 'losses', f'{name}-', source)
     return out
 
-# %% ../../nbs/app/71_report.ipynb #25ddc2ac
+# %% ../../nbs/app/71_report.ipynb #78f82548
 def run_report(run:Run|str) -> Run:
     "Write the run's figures and report.html from the files in its folder"
     run = run if isinstance(run,Run) else Run.open(run)
-    if 'card' not in run.config: raise RunError(f"{run.path} was not written by synthesize or quantize: its config.json has no card")
-    sections = (demo_sections if run.config['command']=='demo' else run_sections)(run)+settings(run.config)
-    write_text(run.file('report.html'), page(f"{run.config['command']} {run.config['model']}", verdict(run.config,run.result), facts(run.result), sections))
+    c,r = run.config,run.result
+    if 'card' not in c: raise RunError(f"{run.path} is no run of synthesize, quantize or demo: its config.json has no card")
+    sections = (demo_sections if c['command']=='demo' else run_sections)(run)+settings(c)
+    write_text(run.file('report.html'), page(f"{c['command']} {c['model']}", verdict(c,r), facts(r), sections))
     return run
