@@ -68,7 +68,6 @@ BAD = {  # what: (command, words the sentence holds)
     'NaN weights':       (f'synthesize {own("not_a_number")}', 'NaN'),
     'no linear layer':   (f'synthesize {own("no_linear")}', 'nn.Linear'),
     'no input shape':    ('synthesize --model own.py:sound', 'CxHxW|shape'),
-    'wrong input shape': ('synthesize --model own.py:sound --input 3x9x9', 'shape'),
     'not a network':     (f'synthesize {own("number")}', 'nn.Module'),
     'no such factory':   (f'synthesize {own("missing")}', 'missing'),
     'no such file':      ('synthesize --model gone.py:net --input 1x9x9', 'gone.py'),

@@ -156,7 +156,7 @@ def measure(run:Run, net:nn.Module, qmodel:nn.Module, device, test, data:str):
     batches = loader(test, net.card)
     run.record(data=data, fp_top1=top1(net, batches, device), top1=top1(qmodel, batches, device))
 
-# %% ../../nbs/app/70_pipeline.ipynb #cde8f3c9
+# %% ../../nbs/app/70_pipeline.ipynb #bcb73b34
 def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=None, # see `open_network`
                  images:str|None=None, # see `open_calibration`; synthesized if None
                  bits:str='w4a4', layers:dict|list|None=None, # policy; exceptions, {layer name: bits} or pairs
@@ -170,7 +170,7 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
     net,graph = open_network(model, weights, input, synthesis=images is None); policy.resolve(graph)
     test = data and open_labelled(data, net.card)
     x = images and open_calibration(images, net.card, n, seed)
-    how = dict(images=images, n=n) if images else dict(recipe=recipe, n=n, steps=steps, batch=batch)
+    how = dict(images=images, n=len(x)) if images else dict(recipe=recipe, n=n, steps=steps, batch=batch)
     with working(out, net, dict(weights=weights, input=input), command='quantize', model=model,
                  bits=bits, layers=policy.layers, unit_steps=unit_steps, unit_batch=unit_batch, seed=seed, **how) as run:
         if images: save_tensors(run.file('images.safetensors'), {'images':x})

@@ -76,11 +76,11 @@ def stage(rows:list[dict], name:str, *keys:str) -> list[dict]:
     "The latest rows of one stage of the work"
     return latest([r for r in rows if r.get('stage')==name], *keys)
 
-# %% ../../nbs/app/71_report.ipynb #41583249
+# %% ../../nbs/app/71_report.ipynb #700184bf
 def terms(rows:list[dict]) -> list[str]:
-    "Names of the loss terms in `rows`, `loss` last"
-    found = dict.fromkeys(k for r in rows for k,v in r.items() if isinstance(v,float))
-    return sorted(found, key=lambda k: k=='loss')
+    "Names of the loss terms in `rows`, and last their weighted sum `loss`, if there are several"
+    found = list(dict.fromkeys(k for r in rows for k,v in r.items() if isinstance(v,float) and k!='loss'))
+    return found if len(found)==1 else [*found,'loss']
 
 def mean_curve(rows:list[dict], term:str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     "Steps, and over the batches the term's mean, lowest and highest value"
@@ -155,7 +155,7 @@ def reconstruction_figure(rows:list[dict] # stage 'reconstruct': unit, step, err
     bar.outline.set_visible(False)
     return fig
 
-# %% ../../nbs/app/71_report.ipynb #aa8458b7
+# %% ../../nbs/app/71_report.ipynb #e4587d94
 @styled
 def accuracy_figure(rows:list[dict], # method, bits, top1 (percent); full precision, with bits None, is the first
                    ) -> Figure:
@@ -167,7 +167,7 @@ def accuracy_figure(rows:list[dict], # method, bits, top1 (percent); full precis
         for r in rows:
             if r['bits']==bits: _point(ax, r['top1'], methods.index(r['method']))
         ax.set(title=bits.upper(), xlabel='top-1 accuracy, %', yticks=range(len(methods)), ylim=(len(methods)-.5,-.5))
-        ax.set_yticklabels(methods if ax is axes[0] else []); ax.margins(x=.15)
+        ax.set_yticklabels(methods if ax is axes[0] else []); ax.margins(x=.25)
     return fig
 
 def _point(ax, x, y):
@@ -252,7 +252,7 @@ def verdict(config:dict, result:dict) -> str:
     return (f"{model} at {bits} is right on {top1:.2f} % of the images, at full precision on {full:.2f} %: "
             f"{abs(lost):.2f} points {'lost' if lost>=0 else 'gained'}.")
 
-# %% ../../nbs/app/71_report.ipynb #6ca75bbd
+# %% ../../nbs/app/71_report.ipynb #0da99dc7
 FACTS = dict(fp_top1=('top-1, full precision','{:.2f} %'), top1=('top-1, quantized','{:.2f} %'),
              synthesis_seconds=('synthesis','{:.1f} s'), reconstruction_seconds=('reconstruction','{:.1f} s'),
              seconds=('whole time','{:.1f} s'), peak_mib=('peak memory','{:.0f} MiB'))
@@ -264,7 +264,8 @@ def facts(result:dict) -> list[tuple[str,str]]:
 def settings(config:dict) -> list[dict]:
     "Tables of the run's settings and of the versions it ran with"
     shown = {k:v for k,v in config.items() if k not in ('versions','card') and v not in (None,[],{})}
-    return [table('Settings', shown.items()), table('Versions', config.get('versions',{}).items())]
+    return [table('Settings', [(k, ', '.join(map(str,v)) if isinstance(v,list) else v) for k,v in shown.items()]),
+            table('Versions', config.get('versions',{}).items())]
 
 # %% ../../nbs/app/71_report.ipynb #7ea9c165
 def first_images(run:Run, n:int=64) -> torch.Tensor|None: # (n, c, h, w), 0 to 1
