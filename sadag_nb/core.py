@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['import_torchvision', 'SadagError', 'ModelError', 'UntraceableModel', 'SettingError', 'DataError', 'RunError',
            'at_least', 'generator', 'seeded', 'default_device', 'fast_dtype', 'autocast', 'frozen', 'peak_mib',
-           'Progress', 'writing', 'write_text', 'save_tensors', 'load_tensors', 'versions', 'Run']
+           'keep_memory', 'Progress', 'writing', 'write_text', 'save_tensors', 'load_tensors', 'versions', 'Run']
 
-# %% ../nbs/00_core.ipynb #c3bd4f99
-import hashlib, json, os, platform, sys, tempfile, time, warnings
+# %% ../nbs/00_core.ipynb #09f392eb
+import ctypes, hashlib, json, os, platform, sys, tempfile, time, warnings
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 import torch
 from torch import Tensor, nn
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from fastcore.basics import patch
 from tqdm.auto import tqdm
 
@@ -98,6 +98,14 @@ def peak_mib() -> float|None:
     except ImportError: return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform=='darwin' else 2**10)
 
+# %% ../nbs/00_core.ipynb #ba348ac8
+def keep_memory():
+    "Let the C library keep freed memory for reuse in this process, where it is glibc"
+    M_TRIM_THRESHOLD,M_MMAP_MAX = -1,-4 # numbers of glibc's mallopt(3)
+    try: mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError): return
+    mallopt(M_MMAP_MAX, 0); mallopt(M_TRIM_THRESHOLD, 2**31-1)
+
 # %% ../nbs/00_core.ipynb #5d0b42e1
 class Progress:
     "A tqdm bar; terms are tensors, read only when the bar is redrawn"
@@ -111,15 +119,15 @@ class Progress:
     def __enter__(self): return self
     def __exit__(self, *exc): self.bar.close()
 
-# %% ../nbs/00_core.ipynb #b3f4b2f7
+# %% ../nbs/00_core.ipynb #e3e2c00d
 @contextmanager
 def writing(path):
     "A temporary path beside `path`, renamed to `path` if the block succeeds, else removed"
     path = Path(path); path.parent.mkdir(parents=True, exist_ok=True)
     fd,tmp = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent); os.close(fd)
-    os.chmod(tmp, 0o666 & ~_umask())
     try:
         yield Path(tmp)
+        os.chmod(tmp, 0o666 & ~_umask())
         os.replace(tmp, path)
     finally: Path(tmp).unlink(missing_ok=True)
 

@@ -5,30 +5,31 @@
 # %% auto #0
 __all__ = ['fake_quantize', 'coin_tosses', 'ActivationQuantizer']
 
-# %% ../../nbs/quant/22_lsq.ipynb #3d86893d
-import torch
+# %% ../../nbs/quant/22_lsq.ipynb #688c2ab3
+from functools import cache
+import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from .uniform import Grid, limits, search_grid
 
-# %% ../../nbs/quant/22_lsq.ipynb #c1c5dd3a
+# %% ../../nbs/quant/22_lsq.ipynb #cd6e371c
 class _FakeQuantize(torch.autograd.Function):
     "Quantize `x` with a learnable step; where `kept` is 1, leave it"
     @staticmethod
     def forward(ctx, x, step, low, high, kept): # low, high: integer limits counted from the zero point; kept: 0/1 like x, or None
+        x = x.to(step.dtype) # arithmetic in the step's type: bfloat16 is too coarse for 8 bits, and slower here
         u = x/step
-        c = torch.round(u).clamp_(low, high)
-        y = c*step
-        inside = ((u>=low-.5)&(u<=high+.5)).to(x.dtype)
-        slope = torch.addcmul(c, inside, u, value=-1)
+        rounded = torch.round(u); c = rounded.clamp(low, high)
+        y,inside = c*step,(rounded==c).to(x.dtype)
+        slope = c.sub_(u.mul_(inside))
         if kept is not None:
-            y = torch.lerp(y, x, kept); inside = torch.maximum(inside, kept); slope = slope.mul_(1-kept)
+            y = torch.lerp(y, x, kept); slope.sub_(slope*kept); inside = torch.maximum(inside, kept)
         ctx.save_for_backward(inside, slope)
         return y
     @staticmethod
     def backward(ctx, g):
         inside,slope = ctx.saved_tensors
-        return g*inside, torch.dot(g.flatten(), slope.flatten()) if g.is_contiguous() else (g*slope).sum(), None, None, None
+        return g*inside, (g*slope).sum(), None, None, None
 
 # %% ../../nbs/quant/22_lsq.ipynb #7495beba
 def fake_quantize(x:Tensor, step:Tensor, # any shape; one number > 0
@@ -38,15 +39,17 @@ def fake_quantize(x:Tensor, step:Tensor, # any shape; one number > 0
     "LSQ: `x` on the grid, with the straight-through gradient for `x` and the step's own"
     return _FakeQuantize.apply(x, step, low, high, kept)
 
-# %% ../../nbs/quant/22_lsq.ipynb #bd4adce1
-def coin_tosses(x:Tensor) -> Tensor:
-    "Zeros and ones with equal chance, of `x`'s shape, layout, type and device"
-    bits = torch.arange(8, dtype=torch.uint8, device=x.device)
-    drawn = torch.empty(-(-x.numel()//8), 1, dtype=torch.uint8, device=x.device).random_()
-    spread = ((drawn>>bits)&1).flatten()[:x.numel()].to(x.dtype)
-    return torch.empty_like(x).copy_(spread.view_as(x)) if x.is_contiguous() else spread.as_strided(x.size(), x.stride())
+# %% ../../nbs/quant/22_lsq.ipynb #3f94d57a
+def coin_tosses(x:Tensor, dtype:torch.dtype=torch.float32) -> Tensor:
+    "Zeros and ones with equal chance, of `x`'s shape, layout and device"
+    drawn = torch.empty(-(-x.numel()//8), dtype=torch.uint8, device=x.device).random_()
+    return F.embedding(drawn.int(), _bits(dtype, x.device)).flatten().as_strided(x.size(), x.stride())
 
-# %% ../../nbs/quant/22_lsq.ipynb #4c528281
+@cache
+def _bits(dtype, device): # (256, 8): the bits of every byte
+    return ((torch.arange(256, device=device)[:,None]>>torch.arange(8, device=device))&1).to(dtype)
+
+# %% ../../nbs/quant/22_lsq.ipynb #fc0e7432
 class ActivationQuantizer(nn.Module):
     "Quantizes a tensor to `bits` unsigned bits with a learnable step"
     def __init__(self, bits:int): # 2 to 8
@@ -59,14 +62,14 @@ class ActivationQuantizer(nn.Module):
     def grid(self) -> Grid: return Grid(self.step().detach(), self.zero_point, self.low, self.high)
     def forward(self, x): # any shape
         if not self.on: return x
-        kept = coin_tosses(x) if self.dropping else None
+        kept = coin_tosses(x, self.scale.dtype) if self.dropping else None
         return fake_quantize(x, self.step(), self.low-self.zero_point, self.high-self.zero_point, kept)
     def extra_repr(self): return f'bits={self.bits}'
 
-# %% ../../nbs/quant/22_lsq.ipynb #e54b52e4
+# %% ../../nbs/quant/22_lsq.ipynb #bf53e2e0
 @patch
 def fit(self:ActivationQuantizer, x:Tensor, # a sample of the tensor, any shape
-        limit:int=2**18 # elements looked at, evenly spaced
+        limit:int=2**15 # elements looked at, evenly spaced
        ):
     "Choose the grid for `x` by the clipping search"
     x = x.detach().flatten()[::max(1,x.numel()//limit)]

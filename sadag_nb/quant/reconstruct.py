@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['rounding_lr', 'reconstruct', 'quantize']
 
-# %% ../../nbs/quant/25_reconstruct.ipynb #14b6fac8
+# %% ../../nbs/quant/25_reconstruct.ipynb #1bb9e7ec
 import math, time
 from typing import Callable
 import torch, torch.fx as fx
 from torch import Tensor, nn
-from ..core import (DataError, Progress, SadagError, at_least, autocast, default_device, fast_dtype, generator, seeded)
+from ..core import (DataError, Progress, SadagError, at_least, autocast, default_device, fast_dtype,
+                           keep_memory, seeded)
 from ..graph.trace import trace
 from ..graph.units import Unit, cut
 from .adaround import AdaRound, beta_at, rounding_penalty
@@ -74,7 +75,8 @@ def _optimizers(rounders:list, steppers:list, steps:int, lr_weight_step:float, l
     rates = [cosine if g is groups[-1] and steppers else (lambda i: 1.) for g in groups]
     return opt, torch.optim.lr_scheduler.LambdaLR(opt, rates)
 
-# %% ../../nbs/quant/25_reconstruct.ipynb #4c4c8faf
+# %% ../../nbs/quant/25_reconstruct.ipynb #6e71793b
+@torch.enable_grad()
 def _learn(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, *, steps, batch, seed, lam, rates, dtype, progress):
     "Train the unit's quantizers; returns a few (step, error, penalty) on the way"
     rounders,steppers = _adaptive(unit),quantizers(unit.module)
@@ -84,6 +86,7 @@ def _learn(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, *, ste
     for q in steppers: q.dropping = True
     opt,schedule = _optimizers(rounders, steppers, steps, *rates)
     rows,size = [],min(batch,len(x))
+    if any(r.high-r.low>127 for r in rounders): dtype = torch.float32
     with seeded(seed,'reconstruct',unit.end):
         for i in range(steps):
             idx = torch.randint(len(x), (size,), device='cpu').to(x.device)
@@ -99,7 +102,7 @@ def _learn(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, *, ste
     for p in parameters: p.requires_grad_(False)
     return rows
 
-# %% ../../nbs/quant/25_reconstruct.ipynb #15c183fe
+# %% ../../nbs/quant/25_reconstruct.ipynb #ec5c6ae8
 def reconstruct(model:fx.GraphModule, # from `prepare`; changed in place
                 images:Tensor, # (n, c, h, w), normalised calibration images
                 steps:int=2000, # a unit
@@ -112,7 +115,7 @@ def reconstruct(model:fx.GraphModule, # from `prepare`; changed in place
                 log:Callable|None=None # called with a dict of values: rows of the loss, and a row a unit
                ) -> fx.GraphModule: # the same, with stored weights
     "Unit-wise reconstruction of a quantized network on calibration images"
-    at_least(1, steps=steps, batch=batch); at_least(0, lam=lam)
+    at_least(1, steps=steps, batch=batch); at_least(0, lam=lam); keep_memory()
     device = next(model.buffers()).device
     dtype = fast_dtype(device) if dtype is None else dtype
     x = xq = _channels_last(_checked(images, model).to(device))

@@ -35,7 +35,7 @@ def _(s): return diversity_loss(s.gradients, s.recipe.tau)
 @term('nearest')
 def _(s): return nearest_loss(s.gradients, s.earlier, s.recipe.tau)
 
-# %% ../../nbs/synth/35_recipes.ipynb #3e656831
+# %% ../../nbs/synth/35_recipes.ipynb #b8a94465
 @dataclass(frozen=True)
 class Phase:
     "A stretch of the optimization"
@@ -44,8 +44,8 @@ class Phase:
     swing: bool = False     # strided convolutions swing
     balanced: bool = True   # weights are relative to the first term's gradient when the phase begins
     restart: bool = False   # fresh optimizers
-    lr_source: float = .1   # Adam, generator
-    lr_embedding: float = .01 # Adam, embeddings or pixels
+    lr_source: float = .01  # Adam, generator
+    lr_embedding: float = .1 # Adam, embeddings or pixels
     decay: float = .95      # the generator's rate is multiplied by this ...
     decay_every: int = 100  # ... every so many steps
     def __post_init__(self):
@@ -83,7 +83,7 @@ class Recipe:
     def terms(self) -> list[str]: return list(dict.fromkeys(t for p in self.phases for t in p.terms))
     def __str__(self): return f"{self.name}: {self.source if self.phases else 'noise'}, {' + '.join(self.terms()) or 'no terms'}, {self.paper}"
 
-# %% ../../nbs/synth/35_recipes.ipynb #8ba3e052
+# %% ../../nbs/synth/35_recipes.ipynb #4bc5e5aa
 RECIPES = {}
 
 def add_recipe(r:Recipe) -> Recipe:
@@ -96,10 +96,11 @@ add_recipe(Recipe('noise', 'control', ()))
 add_recipe(Recipe('genie', 'Jeon et al., CVPR 2023', (replace(_warm, share=1.),)))
 _sadag = add_recipe(Recipe('sadag', _ICML, (_warm, Phase(1/3, {'bn':1., 'matching':.25, 'diversity':.25}, swing=True))))
 add_recipe(replace(_sadag, name='sadag-random', paper='control', direction='random'))
-_weighted = Phase(1/3, {'bn':1., 'matching':1., 'diversity':1.}, balanced=False)
-add_recipe(replace(_sadag, name='sadag-paper', phases=(_warm, _weighted), residual='network', neighbours=1.))
+_text = dict(lr_source=.1, lr_embedding=.01) # the published text's learning rates
+add_recipe(replace(_sadag, name='sadag-paper', residual='network', neighbours=1., phases=(
+    replace(_warm, **_text), Phase(1/3, {'bn':1., 'matching':1., 'diversity':1.}, balanced=False, **_text))))
 add_recipe(replace(_sadag, name='sadag-released', rho=1., direction='random', residual='network', neighbours=1., proxy_steps=4000, phases=(
-    replace(_warm, lr_source=.01, lr_embedding=.1, share=8/9),
+    replace(_warm, share=8/9),
     Phase(1/9, {'bn':1., 'matching':1., 'nearest':1.}, balanced=False, restart=True,
           lr_source=1e-4, lr_embedding=1e-5, decay=.95, decay_every=1))))
 

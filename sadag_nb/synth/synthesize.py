@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EVERY', 'Networks', 'State', 'Optimizers', 'synthesize']
 
-# %% ../../nbs/synth/36_synthesize.ipynb #c2cd6d25
+# %% ../../nbs/synth/36_synthesize.ipynb #d115bf7d
 import math
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Callable
 import torch, torch.fx as fx
 from fastcore.basics import patch
 from torch import Tensor, nn
-from ..core import (Progress, SadagError, at_least, autocast, default_device, fast_dtype, generator, load_tensors, save_tensors,
+from ..core import (Progress, SadagError, at_least, autocast, default_device, fast_dtype, generator, keep_memory, load_tensors, save_tensors,
                            seeded)
 from ..graph.probe import Reading, features, last_linear, probe
 from ..graph.trace import fold, module_of, trace
@@ -153,26 +153,33 @@ def _shared_out(phases, steps:int) -> list[int]:
 
 def _needs_gradients(phase:Phase) -> bool: return bool(set(phase.terms)-{'bn'}) # terms beyond the statistics
 
-# %% ../../nbs/synth/36_synthesize.ipynb #fbccc3a4
-def _make_batch(nets:Networks, n:int, steps:int, keys:tuple, batch:int, log, progress, earlier) -> Tensor: # (n, c, h, w)
+# %% ../../nbs/synth/36_synthesize.ipynb #e6a51fe9
+def _make_batch(nets:Networks, n:int, steps:int, keys:tuple, batch:int, log, progress, done:list) -> Tensor: # (n, c, h, w)
     "Images of one batch"
     recipe,shape = nets.recipe,nets.graph.shape
     if not recipe.phases: return torch.randn(n, *shape, generator=generator(*keys,'noise'))
     source = make_source(recipe.source, shape, n, *keys, device=nets.device).train()
-    opt,done = None,0
+    opt,start,earlier = None,0,None
     with seeded(*keys,'steps'):
         for k,(phase,count) in enumerate(zip(recipe.phases, _shared_out(recipe.phases,steps))):
-            if _needs_gradients(phase): nets.quantized(_images(nets,source))
+            if _needs_gradients(phase): nets.quantized(_images(nets,source)); earlier = _gradients_of(nets,done)
             opt = Optimizers(source, phase) if opt is None or phase.restart else opt
-            _run_phase(nets, source, phase, count, opt, _reporter(log,progress,batch,done,f'{k+1}: {" + ".join(phase.terms)}'), earlier)
-            done += count
+            _run_phase(nets, source, phase, count, opt, _reporter(log,progress,batch,start,f'{k+1}: {" + ".join(phase.terms)}'), earlier)
+            start += count
         return _images(nets, source)
+
+@torch.no_grad()
+def _gradients_of(nets:Networks, done:list) -> Gradients|None:
+    "Gradients of the batches made so far, for the terms that compare with them"
+    if not done or 'nearest' not in nets.recipe.terms(): return None
+    with autocast(nets.device, nets.dtype): parts = [nets.read(x.to(nets.device)) for x in done]
+    return Gradients(*(torch.cat(f) for f in zip(*parts)))
 
 @torch.no_grad()
 def _images(nets, source) -> Tensor: # float32, on the CPU
     with autocast(nets.device, nets.dtype): return source(source.z).float().cpu().contiguous()
 
-# %% ../../nbs/synth/36_synthesize.ipynb #e63ce852
+# %% ../../nbs/synth/36_synthesize.ipynb #df84b100
 def synthesize(model:nn.Module, # a trained network in eval mode
                recipe:str|Recipe='sadag', # a name, or a recipe of your own
                n:int=128, # images
@@ -187,7 +194,7 @@ def synthesize(model:nn.Module, # a trained network in eval mode
                save=None # folder for finished batches; those already there are not made again
               ) -> Tensor: # (n, c, h, w), normalised, float32, on the CPU
     "Synthetic calibration images, made from the network alone"
-    at_least(1, n=n, steps=steps, batch=batch)
+    at_least(1, n=n, steps=steps, batch=batch); keep_memory()
     recipe = get_recipe(recipe, variant)
     device = torch.device(device or default_device())
     nets = Networks(trace(model,shape), recipe, device, fast_dtype(device) if dtype is None else dtype)
@@ -198,25 +205,16 @@ def synthesize(model:nn.Module, # a trained network in eval mode
             file = Path(save)/f'{i:05d}.safetensors' if save else None
             x = _finished(file, (size,*nets.graph.shape))
             if x is None:
-                earlier = _earlier(nets, done) if 'nearest' in recipe.terms() else None
-                x = _make_batch(nets, size, steps, (seed,'batch',i), i, log, progress, earlier)
+                x = _make_batch(nets, size, steps, (seed,'batch',i), i, log, progress, done)
                 if file: save_tensors(file, {'images':x})
             else: progress.step(steps)
             done.append(x)
     return torch.cat(done)
 
-# %% ../../nbs/synth/36_synthesize.ipynb #b189ce0a
+# %% ../../nbs/synth/36_synthesize.ipynb #2214b1a3
 def _finished(file:Path|None, shape:tuple) -> Tensor|None:
     "The batch stored in `file`, if it is there and whole"
     if not file or not file.is_file(): return None
     try: x = load_tensors(file)[0].get('images')
     except SadagError: return None
     return x if x is not None and tuple(x.shape)==shape else None
-
-@torch.no_grad()
-def _earlier(nets:Networks, done:list) -> Gradients|None:
-    "Gradients of the images made so far"
-    if not done: return None
-    nets.quantized(done[0])
-    with autocast(nets.device, nets.dtype): parts = [nets.read(x.to(nets.device)) for x in done]
-    return Gradients(*(torch.cat(f) for f in zip(*parts)))

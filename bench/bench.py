@@ -1,0 +1,153 @@
+"""Speed of synthesis and reconstruction against the plain loops, in one run: python bench/bench.py [--quick] [--out FILE]
+
+The plain synthesis loop is eager float32, the teacher's parameters ask for gradients, hooks collect batch-norm
+statistics. The plain reconstruction is eager float32 in the default memory layout, lets autograd differentiate the
+quantizers' formulas, draws one random number an element, and runs the network from its input for every unit.
+Same networks, images, seeds, step counts and losses on both sides. Nothing else may run on the machine meanwhile."""
+import argparse, json, time
+from pathlib import Path
+import torch
+from sadag_nb.core import peak_mib, seeded, versions, write_text
+from sadag_nb.graph.probe import SwingConv2d
+from sadag_nb.graph.trace import fold, trace
+from sadag_nb.graph.units import cut, units
+from sadag_nb.models.zoo import pretrained
+from sadag_nb.quant.adaround import AdaRound, beta_at, rounding_penalty
+from sadag_nb.quant.prepare import fitting, layers, prepare, quantizers, store, weight_of
+from sadag_nb.quant.reconstruct import reconstruct, rounding_lr
+from sadag_nb.quant.lsq import ActivationQuantizer
+from sadag_nb.synth.recipes import RECIPES
+from sadag_nb.synth.source import make_source
+from sadag_nb.synth.synthesize import synthesize
+from tabulate import tabulate
+
+
+def plain_genie(model, n, steps, seed):
+    "GENIE's loop as one would first write it; returns its losses"
+    model = trace(model); phase = RECIPES['genie'].phases[0]
+    for p in model.parameters(): p.requires_grad_()
+    for name, m in list(model.named_modules()):
+        if isinstance(m, torch.nn.Conv2d) and max(m.stride) > 1: model.set_submodule(name, SwingConv2d(m))
+    source = make_source('generator', model.shape, n, seed, 'batch', 0).to(memory_format=torch.contiguous_format)
+    weights = [p for k, p in source.named_parameters() if k != 'z']
+    adams = [torch.optim.Adam([source.z], lr=phase.lr_embedding, fused=False), torch.optim.Adam(weights, lr=phase.lr_source, fused=False)]
+    seen, losses = [], []
+    for m in model.modules():
+        if isinstance(m, torch.nn.BatchNorm2d): m.register_forward_hook(lambda m, i, o: seen.append((m, i[0])))
+    with seeded(seed, 'batch', 0, 'steps'):
+        for _ in range(steps):
+            seen.clear()
+            x = source(source.z); model(x)
+            loss = x.mean((0, 2, 3)).square().mean() + (x.std((0, 2, 3), correction=0) - 1).square().mean()
+            for bn, t in seen:
+                mean, std = t.mean((0, 2, 3)), (t.var((0, 2, 3), correction=0) + 1e-8).sqrt()
+                loss = loss + (mean - bn.running_mean).square().mean() + (std - (bn.running_var + bn.eps).sqrt()).square().mean()
+            for a in adams: a.zero_grad()
+            model.zero_grad(); loss.backward()
+            for a in adams: a.step()
+            losses.append(loss.item())
+    return losses
+
+
+def our_losses(model, recipe, n, steps, seed):
+    "Logged batch-norm losses of a recipe"
+    rows = []
+    synthesize(model, recipe, n=n, steps=steps, seed=seed, log=lambda **r: rows.append(r))
+    return {r['step']: r['bn'] for r in rows}
+
+
+class PlainQuantizer(torch.nn.Module):
+    "Learned step size, its straight-through estimator left to autograd, one random number an element for dropping"
+    def __init__(self, q):
+        super().__init__(); self.q = q
+    def forward(self, x):
+        if not self.q.on: return x
+        step = self.q.step(); u = x / step
+        u = u + (u.round() - u).detach()
+        y = torch.clamp(u, self.q.low - self.q.zero_point, self.q.high - self.q.zero_point) * step
+        return torch.where(torch.rand_like(x) < .5, x, y) if self.q.dropping else y
+
+
+def plain_reconstruct(net, images, bits, steps, batch, seed):
+    "Unit-wise reconstruction as one would first write it; returns the units' errors"
+    model, original = prepare(trace(net), bits), units(fold(trace(net)))
+    for name, m in list(model.named_modules()):
+        if isinstance(m, ActivationQuantizer): model.set_submodule(name, PlainQuantizer(m))
+    pieces, errors = cut(model, model.ends), []
+    def through(some, x):
+        for u in some: x = u.module(x)
+        return x
+    for k, unit in enumerate(pieces):
+        module = unit.module
+        with torch.no_grad():
+            xq, x, target = through(pieces[:k], images), through(original[:k], images), through(original[:k + 1], images)
+            with fitting(module): module(xq)
+            nearest = (module(xq) - target).square().mean()
+        steppers = quantizers(module)
+        for l in layers(module).values():
+            l.parametrizations.weight[0] = AdaRound(l.parametrizations.weight.original, weight_of(l).grid())
+        rounders = [weight_of(l) for l in layers(module).values()]
+        groups = [dict(params=[r.v for r in rounders], lr=rounding_lr(steps)),
+                  dict(params=[r.delta for r in rounders] + [q.delta for q in steppers], lr=1e-3)]
+        for g in groups:
+            for p in g['params']: p.requires_grad_()
+        for q in steppers: q.dropping = True
+        opt = torch.optim.Adam(groups, fused=False)
+        with seeded(seed, 'reconstruct', unit.end):
+            for i in range(steps):
+                idx = torch.randint(len(x), (batch,)); beta = beta_at(i / steps)
+                mixed = torch.where(torch.rand_like(xq[idx]) < .5, x[idx], xq[idx])
+                loss = (module(mixed) - target[idx]).square().mean() / nearest
+                if beta: loss = loss + sum(rounding_penalty(r.h(), beta) for r in rounders) / sum(r.v.numel() for r in rounders)
+                opt.zero_grad(); loss.backward(); opt.step()
+        for q in steppers: q.dropping = False
+        for l in layers(module).values(): store(l, *weight_of(l).decided())
+        for p in module.parameters(): p.requires_grad_(False)
+        with torch.no_grad(): errors.append((module(xq) - target).square().mean().item())
+    return errors
+
+
+def our_reconstruct(net, images, bits, steps, batch, seed):
+    "The package's reconstruction; returns the units' errors"
+    rows = []
+    reconstruct(prepare(trace(net), bits), images, steps, batch, seed, log=lambda **r: rows.append(r))
+    return [r['error'] for r in rows if r['stage'] == 'unit']
+
+
+def timed(f, *args):
+    start = time.perf_counter(); result = f(*args)
+    return time.perf_counter() - start, result
+
+
+def best_of(repeats, jobs):
+    "Shortest time of each job, taken in turns so that a slow stretch of the machine meets all alike; and the last results"
+    runs = [{k: timed(*job) for k, job in jobs.items()} for _ in range(repeats)]
+    return {k: min(r[k][0] for r in runs) for k in jobs}, {k: runs[-1][k][1] for k in jobs}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--quick', action='store_true', help='a few steps only, to see that it runs')
+    parser.add_argument('--out', default='bench/results.json', help='where the figures are written')
+    a = parser.parse_args()
+    n, steps, unit_steps, repeats = (16, 4, 2, 1) if a.quick else (128, 24, 40, 3)
+    net = pretrained('resnet20-cifar10', None); x = torch.randn(n, *net.card.shape)
+    for recipe in ('genie', 'sadag'): synthesize(net, recipe, n=n, steps=3)   # warm-up of memory and kernels
+    t, loss = best_of(repeats, dict(plain=(plain_genie, net, n, steps, 0), genie=(our_losses, net, 'genie', n, steps, 0),
+                                    sadag=(our_losses, net, 'sadag', n, steps, 0)))
+    r, error = best_of(max(1, repeats - 1), dict(plain=(plain_reconstruct, net, x, 'w4a4', unit_steps, 32, 0),
+                                                 ours=(our_reconstruct, net, x, 'w4a4', unit_steps, 32, 0)))
+    found = {'synthesis_plain_over_ours': t['plain'] / t['genie'], 'reconstruction_plain_over_ours': r['plain'] / r['ours'],
+             'sadag_over_genie': t['sadag'] / t['genie']}
+    agree = {'first_loss_plain': loss['plain'][0], 'first_loss_ours': loss['genie'][0],
+             'last_loss_plain': loss['plain'][-1], 'last_loss_ours': loss['genie'][steps - 1],
+             'unit_error_ratio_ours_over_plain': sum(error['ours']) / sum(error['plain'])}
+    seconds = {f'synthesis {k}': v / steps for k, v in t.items()} | {f'reconstruction {k}': v for k, v in r.items()}
+    print(tabulate([*found.items(), *agree.items(), *((f'seconds, {k}', v) for k, v in seconds.items())], floatfmt='.3f'))
+    assert abs(agree['first_loss_ours'] / agree['first_loss_plain'] - 1) < .02, 'the two loops do not minimise the same loss'
+    write_text(a.out, json.dumps(dict(ratios=found, agreement=agree, seconds=seconds, images=n, steps=steps, unit_steps=unit_steps,
+                                      peak_mib=peak_mib(), versions=versions()), indent=1))
+    print('written to', a.out)
+
+
+if __name__ == '__main__': main()
