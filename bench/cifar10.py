@@ -4,12 +4,12 @@ python bench/cifar10.py --test cifar10-jpeg-test.tar.gz --train cifar10-jpeg-tra
 Prints the table; `real` are images drawn from --train, the control that only someone with data has."""
 import argparse, json, time
 from pathlib import Path
-import torch
 from sadag_nb.core import load_tensors, save_tensors, versions, write_text
 from sadag_nb.models.datasets import calibration, loader, open_images, top1
 from sadag_nb.models.zoo import pretrained
 from sadag_nb.quant.reconstruct import quantize
 from sadag_nb.synth.synthesize import synthesize
+from torchvision.utils import save_image
 
 
 def images_of(recipe, seed, a, net):
@@ -54,6 +54,7 @@ def main():
                 rows.append(dict(recipe=recipe, bits=bits, seed=seed, synthesis_seconds=seconds,
                                  reconstruction_seconds=round(time.perf_counter() - start, 1), top1=top1(q, data)))
                 print(rows[-1], flush=True)
+                if recipe == 'sadag' and seed == 0: save_image(net.card.pixels(x[:32]), out.with_name(out.stem + '_images.png'), nrow=8, padding=1)
                 write_text(out, json.dumps(dict(settings, fp_top1=fp, versions=versions(), runs=rows), indent=1))
 
 

@@ -67,6 +67,7 @@ BAD = {  # what: (command, words the sentence holds)
     'untraceable':       (f'synthesize {own("untraceable")}', 'trace'),
     'NaN weights':       (f'synthesize {own("not_a_number")}', 'NaN'),
     'no linear layer':   (f'synthesize {own("no_linear")}', 'nn.Linear'),
+    'wrong input shape': ('synthesize --model own.py:sound --input 3x9x9', 'shape'),
     'no input shape':    ('synthesize --model own.py:sound', 'CxHxW|shape'),
     'not a network':     (f'synthesize {own("number")}', 'nn.Module'),
     'no such factory':   (f'synthesize {own("missing")}', 'missing'),

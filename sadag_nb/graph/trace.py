@@ -5,11 +5,10 @@
 # %% auto #0
 __all__ = ['Layer', 'BatchNorm', 'Tracer', 'check_model', 'trace', 'clone', 'module_of', 'nodes_of', 'shape_of', 'fold']
 
-# %% ../../nbs/graph/10_trace.ipynb #bd08aeec
-import copy
+# %% ../../nbs/graph/10_trace.ipynb #0d3787f9
+import contextlib, copy, io
 import torch, torch.fx as fx
-from fastcore.basics import patch
-from torch import Tensor, nn
+from torch import nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..core import ModelError, SettingError, UntraceableModel, frozen, torchvision
@@ -76,13 +75,14 @@ def trace(model:nn.Module, # in eval mode
     graph.card,graph.shape = card,tuple(shape or card.shape)
     return _with_shapes(graph)
 
-# %% ../../nbs/graph/10_trace.ipynb #9ddfb7e0
+# %% ../../nbs/graph/10_trace.ipynb #4de48c1d
 def _with_shapes(graph:fx.GraphModule) -> fx.GraphModule:
     "Recompile `graph` and record each node's shape for a batch of two"
     graph.graph.eliminate_dead_code(); graph.graph.lint(); graph.recompile()
     p = next(graph.parameters(), torch.zeros(()))
     try:
-        with torch.no_grad(): ShapeProp(graph).propagate(torch.zeros(2,*graph.shape, dtype=p.dtype, device=p.device))
+        with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()): # on failure fx prints a traceback of its own
+            ShapeProp(graph).propagate(torch.zeros(2,*graph.shape, dtype=p.dtype, device=p.device))
     except RuntimeError as e:
         reason = str(e.__cause__ or e).splitlines()[0]
         raise ModelError(f"the network does not accept an input of shape {graph.shape} ({reason}): give its own shape") from None

@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['crossings', 'Unit', 'cut', 'units']
 
-# %% ../../nbs/graph/12_units.ipynb #5a2f2fc8
+# %% ../../nbs/graph/12_units.ipynb #6678156d
 import os
 from typing import NamedTuple
 import torch.fx as fx
-from torch import nn
 from ..core import ModelError
-from .trace import Layer, module_of, nodes_of, shape_of
+from .trace import Layer, module_of, shape_of
 
 # %% ../../nbs/graph/12_units.ipynb #3aacd46e
 def crossings(graph:fx.GraphModule) -> list[fx.Node]:

@@ -6,15 +6,14 @@
 __all__ = ['Nearest', 'Stored', 'store', 'quantizers', 'layers', 'weight_of', 'fitting', 'prepare', 'full_precision', 'store_all',
            'save_quantized', 'load_quantized']
 
-# %% ../../nbs/quant/24_prepare.ipynb #59d791dc
+# %% ../../nbs/quant/24_prepare.ipynb #a23d1630
 import json
 from contextlib import contextmanager
-from dataclasses import asdict
 import torch, torch.fx as fx
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from ..core import DataError, frozen, generator, load_tensors, save_tensors
-from ..graph.trace import BatchNorm, Layer, clone, fold, module_of, nodes_of, trace
+from ..graph.trace import BatchNorm, Layer, clone, fold, nodes_of, trace
 from ..graph.units import units
 from .lsq import ActivationQuantizer
 from .policy import Policy

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['channel_weights', 'bn_loss']
 
-# %% ../../nbs/synth/31_bn_statistics.ipynb #4499e0f2
+# %% ../../nbs/synth/31_bn_statistics.ipynb #a753ee41
 import torch, torch.fx as fx
 from torch import Tensor
-from ..graph.probe import Reading, ReportingNorm
+from ..graph.probe import Reading
 
 # %% ../../nbs/synth/31_bn_statistics.ipynb #2cdc0ec8
 def channel_weights(probed:fx.GraphModule # from `probe`

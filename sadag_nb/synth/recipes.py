@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['TERMS', 'RECIPES', 'VARIANTS', 'term', 'Phase', 'nearest_name', 'Recipe', 'add_recipe', 'get_recipe']
 
-# %% ../../nbs/synth/35_recipes.ipynb #675ba99f
+# %% ../../nbs/synth/35_recipes.ipynb #7f86990d
 import difflib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Callable
 from ..core import SettingError, at_least
 from .bn_statistics import bn_loss
@@ -83,7 +83,7 @@ class Recipe:
     def terms(self) -> list[str]: return list(dict.fromkeys(t for p in self.phases for t in p.terms))
     def __str__(self): return f"{self.name}: {self.source if self.phases else 'noise'}, {' + '.join(self.terms()) or 'no terms'}, {self.paper}"
 
-# %% ../../nbs/synth/35_recipes.ipynb #4bc5e5aa
+# %% ../../nbs/synth/35_recipes.ipynb #53b18354
 RECIPES = {}
 
 def add_recipe(r:Recipe) -> Recipe:
@@ -91,10 +91,10 @@ def add_recipe(r:Recipe) -> Recipe:
     RECIPES[r.name] = r
     return r
 
-_ICML,_warm = 'Dung et al., ICML 2024',Phase(2/3, {'bn':1.}, swing=True)
+_ICML,_warm = 'Hoang-Anh et al., ICML 2024',Phase(2/3, {'bn':1.}, swing=True)
 add_recipe(Recipe('noise', 'control', ()))
 add_recipe(Recipe('genie', 'Jeon et al., CVPR 2023', (replace(_warm, share=1.),)))
-_sadag = add_recipe(Recipe('sadag', _ICML, (_warm, Phase(1/3, {'bn':1., 'matching':.25, 'diversity':.25}, swing=True))))
+_sadag = add_recipe(Recipe('sadag', _ICML, (_warm, Phase(1/3, {'bn':1., 'matching':.05, 'diversity':.3}))))
 add_recipe(replace(_sadag, name='sadag-random', paper='control', direction='random'))
 _text = dict(lr_source=.1, lr_embedding=.01) # the published text's learning rates
 add_recipe(replace(_sadag, name='sadag-paper', residual='network', neighbours=1., phases=(
