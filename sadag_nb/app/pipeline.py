@@ -53,8 +53,8 @@ def open_network(model:str, # name, torchvision:NAME, or path/to/file.py:factory
     if synthesis: probe(graph)
     return net, graph
 
-# %% ../../nbs/app/70_pipeline.ipynb #96264244
-def open_labelled(data:str, card) -> 'Images':
+# %% ../../nbs/app/70_pipeline.ipynb #fe3e9bc1
+def open_labelled(data:str, card): # images and labels
     "The labelled images that `data` names"
     images = open_images(data, card)
     if images.labels is None: raise DataError(f"{data} has no labels: accuracy needs one folder a class")

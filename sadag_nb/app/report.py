@@ -9,12 +9,11 @@ __all__ = ['BLUE', 'ORANGE', 'GREEN', 'RED', 'PURPLE', 'INK', 'STYLE', 'CSS', 'P
            'demo_table', 'verdict', 'facts', 'settings', 'first_images', 'plots', 'images_section', 'run_sections',
            'demo_sections', 'run_report']
 
-# %% ../../nbs/app/71_report.ipynb #405ae1b2
+# %% ../../nbs/app/71_report.ipynb #d94da340
 import base64, functools, io
 import matplotlib as mpl
 import numpy as np
 import torch
-from itertools import groupby
 from jinja2 import DictLoader, Environment
 from markupsafe import Markup
 from matplotlib.figure import Figure

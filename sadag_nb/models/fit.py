@@ -6,14 +6,14 @@
 __all__ = ['STATE', 'Plan', 'triangle', 'shift', 'augmented', 'batches', 'optimizer', 'one_epoch', 'fit', 'save_half',
            'train_from_files', 'main']
 
-# %% ../../nbs/models/07_fit.ipynb #a79f757f
+# %% ../../nbs/models/07_fit.ipynb #57a0273e
 import argparse, hashlib, json, time
 from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
 from fastcore.meta import delegates
-from ..core import (DataError, Run, RunError, SadagError, at_least, autocast, default_device, fast_dtype,
+from ..core import (DataError, Run, RunError, SadagError, at_least, autocast, default_device, fast_dtype, keep_memory,
                            generator, load_tensors, save_tensors, seeded)
 from .zoo import load_weights, untrained
 from .datasets import Images, loader, open_images, top1
@@ -115,7 +115,7 @@ def _measured(model, opt, train, test, plan, epoch, device):
         with autocast(device, fast_dtype(device)): row['top1'] = top1(model, loader(test, model.card), device)
     return dict(row, cpu_seconds=time.process_time()-start)
 
-# %% ../../nbs/models/07_fit.ipynb #3a2a18b3
+# %% ../../nbs/models/07_fit.ipynb #81a9ba4c
 @delegates(Plan)
 def fit(model:nn.Module, # with a `card`
         train:Images,
@@ -126,7 +126,7 @@ def fit(model:nn.Module, # with a `card`
     "Train `model`, going on from where `run` was left"
     plan,device = Plan(**kwargs),torch.device(device or default_device())
     if train.labels is None: raise DataError("training needs labels: put the images into one folder a class")
-    opt = optimizer(model.to(device, memory_format=torch.channels_last), plan)
+    keep_memory(); opt = optimizer(model.to(device, memory_format=torch.channels_last), plan)
     for epoch in range(_resume(model, opt, plan, run.file(STATE)) if run else 0, plan.epochs):
         row = _measured(model, opt, train, test, plan, epoch, device)
         if run:

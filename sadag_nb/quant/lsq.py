@@ -12,24 +12,28 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from .uniform import Grid, limits, search_grid
 
-# %% ../../nbs/quant/22_lsq.ipynb #cd6e371c
+# %% ../../nbs/quant/22_lsq.ipynb #ef16bb73
 class _FakeQuantize(torch.autograd.Function):
     "Quantize `x` with a learnable step; where `kept` is 1, leave it"
     @staticmethod
     def forward(ctx, x, step, low, high, kept): # low, high: integer limits counted from the zero point; kept: 0/1 like x, or None
         x = x.to(step.dtype) # arithmetic in the step's type: bfloat16 is too coarse for 8 bits, and slower here
-        u = x/step
-        rounded = torch.round(u); c = rounded.clamp(low, high)
-        y,inside = c*step,(rounded==c).to(x.dtype)
-        slope = c.sub_(u.mul_(inside))
-        if kept is not None:
-            y = torch.lerp(y, x, kept); slope.sub_(slope*kept); inside = torch.maximum(inside, kept)
-        ctx.save_for_backward(inside, slope)
+        rounded = (x/step).round_(); codes = rounded.clamp(low, high)
+        passed = (rounded==codes).to(x.dtype)
+        y = codes.mul_(step)
+        if kept is not None: y = y.lerp_(x, kept); passed = torch.maximum(passed, kept)
+        ctx.save_for_backward(x, y, passed, step)
         return y
     @staticmethod
     def backward(ctx, g):
-        inside,slope = ctx.saved_tensors
-        return g*inside, (g*slope).sum(), None, None, None
+        x,y,passed,step = ctx.saved_tensors
+        gx = g*passed
+        return gx, (_dot(g,y)-_dot(gx,x))/step, None, None, None
+
+def _dot(a:Tensor, b:Tensor) -> Tensor: # one number
+    "Sum of the products, in one pass where both lie alike in memory"
+    if a.stride()!=b.stride() or a.numel()!=a.untyped_storage().nbytes()//a.element_size(): return (a*b).sum()
+    return torch.dot(*(t.as_strided((t.numel(),),(1,)) for t in (a,b)))
 
 # %% ../../nbs/quant/22_lsq.ipynb #7495beba
 def fake_quantize(x:Tensor, step:Tensor, # any shape; one number > 0
