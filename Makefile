@@ -1,5 +1,4 @@
 # The only things needed beforehand: Python 3.10 to 3.13 with pip, and make.  Another interpreter: make demo PYTHON=python3.12
-# On Linux pip fetches torch with CUDA, some GB; with PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu the small build.
 PYTHON ?= python3
 VENV   ?= .venv
 OUT    ?= runs/demo

@@ -6,8 +6,8 @@
 __all__ = ['RESNETS', 'IMAGENET', 'CARDS', 'Card', 'Block', 'Shortcut', 'ResNet', 'resnet20', 'resnet32', 'resnet56',
            'read_weights', 'not_finite', 'load_weights', 'embedded', 'untrained', 'pretrained']
 
-# %% ../../nbs/models/05_zoo.ipynb #8f2c2364
-import difflib, importlib.util, pickle
+# %% ../../nbs/models/05_zoo.ipynb #f6de87a3
+import difflib, importlib.util, pickle, warnings
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -101,7 +101,7 @@ def resnet56(classes:int=10, channels:int=3) -> ResNet:
     "56 layers, 0.85 million weights"
     return ResNet(9, classes, channels)
 
-# %% ../../nbs/models/05_zoo.ipynb #ee21f613
+# %% ../../nbs/models/05_zoo.ipynb #cf86b63a
 def read_weights(path) -> dict: # name -> tensor
     "The tensors of a .safetensors or PyTorch file; `DataError` if it holds anything else"
     path = Path(path)
@@ -110,7 +110,10 @@ def read_weights(path) -> dict: # name -> tensor
 
 def _unpickled(path):
     "What a PyTorch file holds, tensors and plain containers only"
-    try: return torch.load(path, map_location='cpu', weights_only=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore') # torch's own word on a broken file
+            return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError:
         raise DataError(f"{path} holds Python objects, which could run code, or no weights at all: "
                         "save the network's state_dict() as .safetensors and give that") from None
@@ -239,14 +242,14 @@ def _from_file(name, weights, shape):
         raise SettingError(f"{path} defines no function {factory!r}: name one after the colon")
     return _carded(getattr(module, factory)(), name, weights, shape)
 
-# %% ../../nbs/models/05_zoo.ipynb #25d4f3d6
+# %% ../../nbs/models/05_zoo.ipynb #705a07c6
 def _carded(model, name, weights, shape):
     "A user's network with a card and the given weights"
     if not isinstance(model, nn.Module):
         raise ModelError(f"{name} returned {type(model).__name__}: let it return a torch.nn.Module")
     card = getattr(model, 'card', None)
     if card is None:
-        if shape is None: raise SettingError(f"{name} has no card: give the shape of its images, such as shape=(3,32,32)")
+        if shape is None: raise SettingError(f"{name} has no card: give the shape of its images, shape=(3,32,32) or --input 3x32x32")
         model.card = Card(name, tuple(shape), (0.,)*shape[0], (1.,)*shape[0])
     elif shape: card.shape = tuple(shape)
     return load_weights(model, weights) if weights else model

@@ -102,13 +102,13 @@ def _learn(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, *, ste
     for p in parameters: p.requires_grad_(False)
     return rows
 
-# %% ../../nbs/quant/25_reconstruct.ipynb #ec5c6ae8
+# %% ../../nbs/quant/25_reconstruct.ipynb #b6939819
 def reconstruct(model:fx.GraphModule, # from `prepare`; changed in place
                 images:Tensor, # (n, c, h, w), normalised calibration images
                 steps:int=2000, # a unit
                 batch:int=32, # images a step
                 seed:int=0,
-                lam:float=1., # weight of the rounding penalty against the relative error
+                lam:float=4., # weight of the rounding penalty against the relative error
                 lr_weight_step:float=1e-3, # of the logarithm of the weights' steps
                 lr_activation_step:float=1e-3, # of the logarithm of the activations' steps, falling to 0 as a cosine
                 dtype:torch.dtype|None=None, # of convolutions while learning; by default bfloat16 where it is fast
