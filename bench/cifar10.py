@@ -28,7 +28,7 @@ def main():
     parser.add_argument('--test', required=True, help='labelled test images: folder or archive')
     parser.add_argument('--train', help='training images, for the recipe `real` alone')
     parser.add_argument('--weights', help='of a ResNet-20; default: the embedded ones')
-    parser.add_argument('--recipes', nargs='+', default=['genie', 'sadag', 'sadag-random', 'real'])
+    parser.add_argument('--recipes', nargs='+', default=['genie', 'sadag', 'sadag-worst', 'real'])
     parser.add_argument('--bits', nargs='+', default=['w2a2', 'w2a4', 'w3a3', 'w4a4'])
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     parser.add_argument('--n', type=int, default=128, help='images')

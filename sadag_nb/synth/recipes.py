@@ -60,7 +60,7 @@ def nearest_name(what:str, name:str, known) -> str:
     near = difflib.get_close_matches(name, known, 1, 0)
     raise SettingError(f"no {what} is called {name!r}: did you mean {near[0]!r}? There are {', '.join(known)}")
 
-# %% ../../nbs/synth/35_recipes.ipynb #f0ccf2bb
+# %% ../../nbs/synth/35_recipes.ipynb #8a3994ad
 @dataclass(frozen=True)
 class Recipe:
     "A way to make calibration images"
@@ -71,7 +71,7 @@ class Recipe:
     rho: float = 2.                # length of the perturbation of an embedding
     tau: float = 0.                # |cosine| up to which gradients count as different
     residual: str = 'layer'        # where residuals come from: 'layer' or 'network'
-    direction: str = 'worst'       # of the perturbation: 'worst' (power iteration) or 'random'
+    direction: str = 'random'      # of the perturbation: 'random' or 'worst' (power iteration)
     neighbours: float = .25        # share of the batch whose neighbours are looked at in a step, in turn
     proxy: str = 'w2a2'            # bits of the quantized network that gradients are of
     proxy_steps: int = 0           # it is reconstructed for so many steps a unit on the images at hand; 0: without data
@@ -83,7 +83,7 @@ class Recipe:
     def terms(self) -> list[str]: return list(dict.fromkeys(t for p in self.phases for t in p.terms))
     def __str__(self): return f"{self.name}: {self.source if self.phases else 'noise'}, {' + '.join(self.terms()) or 'no terms'}, {self.paper}"
 
-# %% ../../nbs/synth/35_recipes.ipynb #53b18354
+# %% ../../nbs/synth/35_recipes.ipynb #d7b6e275
 RECIPES = {}
 
 def add_recipe(r:Recipe) -> Recipe:
@@ -95,11 +95,11 @@ _ICML,_warm = 'Hoang-Anh et al., ICML 2024',Phase(2/3, {'bn':1.}, swing=True)
 add_recipe(Recipe('noise', 'control', ()))
 add_recipe(Recipe('genie', 'Jeon et al., CVPR 2023', (replace(_warm, share=1.),)))
 _sadag = add_recipe(Recipe('sadag', _ICML, (_warm, Phase(1/3, {'bn':1., 'matching':.05, 'diversity':.3}))))
-add_recipe(replace(_sadag, name='sadag-random', paper='control', direction='random'))
+add_recipe(replace(_sadag, name='sadag-worst', direction='worst'))
 _text = dict(lr_source=.1, lr_embedding=.01) # the published text's learning rates
-add_recipe(replace(_sadag, name='sadag-paper', residual='network', neighbours=1., phases=(
+add_recipe(replace(_sadag, name='sadag-paper', direction='worst', residual='network', neighbours=1., phases=(
     replace(_warm, **_text), Phase(1/3, {'bn':1., 'matching':1., 'diversity':1.}, balanced=False, **_text))))
-add_recipe(replace(_sadag, name='sadag-released', rho=1., direction='random', residual='network', neighbours=1., proxy_steps=4000, phases=(
+add_recipe(replace(_sadag, name='sadag-released', rho=1., residual='network', neighbours=1., proxy_steps=4000, phases=(
     replace(_warm, share=8/9),
     Phase(1/9, {'bn':1., 'matching':1., 'nearest':1.}, balanced=False, restart=True,
           lr_source=1e-4, lr_embedding=1e-5, decay=.95, decay_every=1))))

@@ -82,10 +82,10 @@ class State:
         z = self.source.z[self.part]
         return g, self.nets.read(neighbours(self.source, z+self.perturbation(g,z)))
 
-# %% ../../nbs/synth/36_synthesize.ipynb #c62fb70c
+# %% ../../nbs/synth/36_synthesize.ipynb #2bbd2a72
 @patch
 def perturbation(self:State, g:Gradients, z:Tensor) -> Tensor: # of each embedding in z, constant
-    "Equation (17) from a random start, or the control: a random direction"
+    "A random direction, or the worst: equation (17) from a random start"
     fixed,at = Gradients(*(f.detach() for f in g)),z.detach()
     def distance(eps): return 1-matched_cosine(fixed, self.nets.read(neighbours(self.source, at+eps)))
     r = self.recipe
