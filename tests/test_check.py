@@ -5,7 +5,7 @@ import pytest
 def copy_of_notebooks(root, folder):
     "The files that tools/check.py reads, in `folder`"
     skip = shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints')
-    for d in ('nbs','sadag_nb','tools'): shutil.copytree(root/d, folder/d, ignore=skip)
+    for d in ('nbs','sadag_nb','tools','bench'): shutil.copytree(root/d, folder/d, ignore=skip)
     for f in ('settings.ini','README.md','LICENSE'): shutil.copy(root/f, folder/f)
     return folder
 
