@@ -5,28 +5,28 @@
 # %% auto #0
 __all__ = ['diversity_loss', 'nearest_loss']
 
-# %% ../../nbs/synth/33_diversity.ipynb #86b94aa6
+# %% ../../nbs/synth/33_diversity.ipynb #506b0510
 import torch
 from torch import Tensor
-from .gradient_matching import Gradients
+from .gradient_matching import Gradients, Stacked, all_cosines
 
-# %% ../../nbs/synth/33_diversity.ipynb #7cb9233e
-def _excess(g:Gradients, others:Gradients, tau:float) -> Tensor: # (n, m)
+# %% ../../nbs/synth/33_diversity.ipynb #7f3196e4
+def _excess(g:Gradients|Stacked, others:Gradients|Stacked, tau:float) -> Tensor: # (n, m)
     "What |cos(g_i, others_j)| exceeds `tau` by"
-    return ((g.a@others.a.T)*(g.r@others.r.T)).abs().sub(tau).clamp(min=0)
+    return all_cosines(g,others).abs().sub(tau).clamp(min=0)
 
-def diversity_loss(g:Gradients, # of a batch
+def diversity_loss(g:Gradients|Stacked, # of a batch
                    tau:float=0. # |cosine| up to which two gradients count as different
                   ) -> Tensor:
     "Equation (19): mean over all pairs of what their |cosine| exceeds `tau` by"
-    excess,n = _excess(g,g,tau),len(g.a)
+    excess = _excess(g,g,tau); n = len(excess)
     return (excess.sum()-excess.diagonal().sum())/max(1,n*(n-1))
 
-# %% ../../nbs/synth/33_diversity.ipynb #63c7b4cd
-def nearest_loss(g:Gradients, # of a batch
-                 earlier:Gradients|None=None, # of images made before
+# %% ../../nbs/synth/33_diversity.ipynb #72a231da
+def nearest_loss(g:Gradients|Stacked, # of a batch
+                 earlier:Gradients|Stacked|None=None, # of images made before
                  tau:float=0.) -> Tensor:
     "Mean over images of the largest |cosine| with any other, above `tau`"
-    excess = _excess(g,g,tau)*(1-torch.eye(len(g.a), device=g.a.device))
+    excess = _excess(g,g,tau); excess = excess-excess.diagonal().diag()
     if earlier is not None: excess = torch.cat([excess,_excess(g,earlier,tau)],1)
     return excess.amax(1).mean()

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TERMS', 'RECIPES', 'VARIANTS', 'term', 'Phase', 'nearest_name', 'Recipe', 'add_recipe', 'get_recipe']
 
-# %% ../../nbs/synth/35_recipes.ipynb #7f86990d
+# %% ../../nbs/synth/35_recipes.ipynb #546b4c89
 import difflib
 from dataclasses import dataclass, replace
 from typing import Callable
@@ -15,7 +15,7 @@ from .diversity import diversity_loss, nearest_loss
 from .gradient_matching import matching_loss
 from .source import SOURCES
 
-# %% ../../nbs/synth/35_recipes.ipynb #2cb06c57
+# %% ../../nbs/synth/35_recipes.ipynb #8a52ff82
 TERMS = {} # name -> function of the state of a step
 
 def term(name:str):
@@ -35,7 +35,7 @@ def _(s): return diversity_loss(s.gradients, s.recipe.tau)
 @term('nearest')
 def _(s): return nearest_loss(s.gradients, s.earlier, s.recipe.tau)
 
-# %% ../../nbs/synth/35_recipes.ipynb #b8a94465
+# %% ../../nbs/synth/35_recipes.ipynb #e4df69be
 @dataclass(frozen=True)
 class Phase:
     "A stretch of the optimization"
@@ -53,14 +53,14 @@ class Phase:
         for name in self.terms: nearest_name('loss term', name, TERMS)
         if not self.terms: raise SettingError("a phase needs at least one loss term")
 
-# %% ../../nbs/synth/35_recipes.ipynb #710c8626
+# %% ../../nbs/synth/35_recipes.ipynb #8d557ff0
 def nearest_name(what:str, name:str, known) -> str:
     "`name` if it is known; else an error that suggests the most similar"
     if name in known: return name
     near = difflib.get_close_matches(name, known, 1, 0)
     raise SettingError(f"no {what} is called {name!r}: did you mean {near[0]!r}? There are {', '.join(known)}")
 
-# %% ../../nbs/synth/35_recipes.ipynb #8a3994ad
+# %% ../../nbs/synth/35_recipes.ipynb #9d33c76d
 @dataclass(frozen=True)
 class Recipe:
     "A way to make calibration images"
@@ -73,17 +73,22 @@ class Recipe:
     residual: str = 'layer'        # where residuals come from: 'layer' or 'network'
     direction: str = 'random'      # of the perturbation: 'random' or 'worst' (power iteration)
     neighbours: float = .25        # share of the batch whose neighbours are looked at in a step, in turn
+    layers: int = 1                # how many of the last layers gradients are of; more need the residual 'layer'
+    hessian: str = 'identity'      # of the last layer, in matching: 'identity', as equation (14) puts it, or 'exact'
     proxy: str = 'w2a2'            # bits of the quantized network that gradients are of
     proxy_steps: int = 0           # it is reconstructed for so many steps a unit on the images at hand; 0: without data
     def __post_init__(self):
         nearest_name('image source', self.source, SOURCES)
         nearest_name('residual', self.residual, ('layer','network')); nearest_name('direction', self.direction, ('worst','random'))
-        at_least(0, rho=self.rho, tau=self.tau, proxy_steps=self.proxy_steps)
+        nearest_name('hessian', self.hessian, ('identity','exact'))
+        at_least(0, rho=self.rho, tau=self.tau, proxy_steps=self.proxy_steps); at_least(1, layers=self.layers)
+        if self.layers>1 and (self.residual=='network' or self.hessian=='exact'):
+            raise SettingError("gradients of further layers (layers above 1) go with residual='layer' and hessian='identity' alone")
         if not 0<self.neighbours<=1: raise SettingError(f"neighbours must be a share above 0 and up to 1, not {self.neighbours}")
     def terms(self) -> list[str]: return list(dict.fromkeys(t for p in self.phases for t in p.terms))
     def __str__(self): return f"{self.name}: {self.source if self.phases else 'noise'}, {' + '.join(self.terms()) or 'no terms'}, {self.paper}"
 
-# %% ../../nbs/synth/35_recipes.ipynb #d7b6e275
+# %% ../../nbs/synth/35_recipes.ipynb #f914f987
 RECIPES = {}
 
 def add_recipe(r:Recipe) -> Recipe:
@@ -93,6 +98,7 @@ def add_recipe(r:Recipe) -> Recipe:
 
 _ICML,_warm = 'Hoang-Anh et al., ICML 2024',Phase(2/3, {'bn':1.}, swing=True)
 add_recipe(Recipe('noise', 'control', ()))
+add_recipe(Recipe('zeroq', 'Cai et al., CVPR 2020', (Phase(1., {'bn':1.}, lr_embedding=.5),), source='pixels'))
 add_recipe(Recipe('genie', 'Jeon et al., CVPR 2023', (replace(_warm, share=1.),)))
 _sadag = add_recipe(Recipe('sadag', _ICML, (_warm, Phase(1/3, {'bn':1., 'matching':.05, 'diversity':.3}))))
 add_recipe(replace(_sadag, name='sadag-worst', direction='worst'))
@@ -104,7 +110,7 @@ add_recipe(replace(_sadag, name='sadag-released', rho=1., residual='network', ne
     Phase(1/9, {'bn':1., 'matching':1., 'nearest':1.}, balanced=False, restart=True,
           lr_source=1e-4, lr_embedding=1e-5, decay=.95, decay_every=1))))
 
-# %% ../../nbs/synth/35_recipes.ipynb #0a73eb58
+# %% ../../nbs/synth/35_recipes.ipynb #b56c9491
 VARIANTS = {'paper':'sadag-paper', 'released':'sadag-released', 'corrected':'sadag'} # of SADAG
 
 def get_recipe(recipe:str|Recipe, variant:str|None=None) -> Recipe:

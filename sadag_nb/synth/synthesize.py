@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EVERY', 'Networks', 'State', 'Optimizers', 'synthesize']
 
-# %% ../../nbs/synth/36_synthesize.ipynb #d115bf7d
+# %% ../../nbs/synth/36_synthesize.ipynb #4a6f83ed
 import math
 from functools import cached_property
 from pathlib import Path
@@ -15,18 +15,18 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from ..core import (Progress, SadagError, at_least, autocast, default_device, fast_dtype, generator, keep_memory, load_tensors, save_tensors,
                            seeded)
-from ..graph.probe import Reading, features, last_linear, probe
+from ..graph.probe import Reading, features, last_layers, probe
 from ..graph.trace import fold, module_of, trace
 from ..quant.policy import Policy
 from ..quant.prepare import prepare
 from ..quant.reconstruct import reconstruct
 from ..quant.uniform import search_grid
 from .bn_statistics import channel_weights
-from .gradient_matching import Gradients, gradients, layer_residual, matched_cosine, worst_direction
+from .gradient_matching import curved, layer_factors, matched_cosine, per_sample, stacked, together, worst_direction
 from .recipes import TERMS, Phase, Recipe, get_recipe
 from .source import make_source, neighbours
 
-# %% ../../nbs/synth/36_synthesize.ipynb #a8490107
+# %% ../../nbs/synth/36_synthesize.ipynb #d306c7de
 def _ready(net:nn.Module, device, dtype) -> nn.Module:
     "`net` on `device`, channels last, convolutions and linear layers in `dtype`"
     net = net.to(device, memory_format=torch.channels_last)
@@ -34,64 +34,73 @@ def _ready(net:nn.Module, device, dtype) -> nn.Module:
         if isinstance(m, (nn.Conv2d,nn.Linear)) and not hasattr(m,'parametrizations'): m.to(dtype)
     return net
 
-# %% ../../nbs/synth/36_synthesize.ipynb #a0ca2a23
+# %% ../../nbs/synth/36_synthesize.ipynb #9e53a5b5
 class Networks:
     "The full-precision network in the forms that synthesis runs, frozen"
     def __init__(self, graph:fx.GraphModule, recipe:Recipe, device, dtype):
         self.graph,self.recipe,self.device,self.dtype = graph,recipe,device,dtype
-        self.probe,self.swinging = (_ready(probe(graph, swing=s), device, dtype) for s in (False,True))
-        self.plain = _ready(features(fold(graph)), device, dtype)
-        self.weights = channel_weights(self.probe)
-        self.difference,self.proxy = None,None
+        self.folded = fold(graph)
+        self.probes = {s:_ready(probe(graph, s, recipe.layers), device, dtype) for s in {p.swing for p in recipe.phases}}
+        self.weights = next((channel_weights(p) for p in self.probes.values()), None)
+        self.plain = _ready(features(fold(graph), recipe.layers), device, dtype)
+        self.differences,self.proxy = None,None
     def quantized(self, images:Tensor):
-        "Make what gradients are taken of: the quantized last layer, or the quantized network"
+        "Make what gradients are taken of: the last layers' quantized weights, or the quantized network"
         r = self.recipe
-        if r.residual=='layer':
-            w = module_of(last_linear(self.graph), self.graph).weight
-            bits = Policy(r.proxy).resolve(self.graph)[last_linear(self.graph).target].weights
-            self.difference = (search_grid(w,bits)(w)-w).to(self.device)
+        if r.residual=='layer': self.differences = [self.difference(n) for n in last_layers(self.folded, r.layers)]
         else:
             model = prepare(self.graph, r.proxy).to(self.device)
             if r.proxy_steps: model = reconstruct(model, images, r.proxy_steps, dtype=self.dtype)
             self.proxy = _ready(features(model), self.device, self.dtype)
+    def difference(self, node:fx.Node) -> tuple[Tensor,nn.Module]: # and the layer
+        "Quantized minus full-precision weight of the layer that `node` calls"
+        layer,bits = module_of(node, self.folded),Policy(self.recipe.proxy).resolve(self.graph)[node.target].weights
+        w = layer.weight.detach()
+        return (search_grid(w,bits)(w)-w).to(self.device), layer
 
-# %% ../../nbs/synth/36_synthesize.ipynb #12791a9b
+# %% ../../nbs/synth/36_synthesize.ipynb #345601e3
 @patch
-def read(self:Networks, x:Tensor) -> Gradients: # of images (n, c, h, w)
-    "Last-layer gradients of images"
-    logits,f = self.plain(x)
-    if self.recipe.residual=='layer': return layer_residual(f, self.difference)
-    qlogits,qf = self.proxy(x)
-    return gradients(qf, qlogits.float()-logits.float())
+def of_layers(self:Networks, reading:Reading) -> list: # of (a, r), a layer each
+    "Factors of each layer's gradients, of its own residual, for images that have been read"
+    return [layer_factors(x,*d) for x,d in zip([reading.features,*reading.inputs], self.differences)]
 
-# %% ../../nbs/synth/36_synthesize.ipynb #e32c50d6
+@patch
+def factors(self:Networks, x:Tensor) -> list: # of images (n, c, h, w); of (a, r), a layer each
+    "Factors of the gradients of images"
+    full = self.plain(x)
+    if self.recipe.residual=='layer': return self.of_layers(full)
+    quantized = self.proxy(x)
+    return [(quantized.features, quantized.logits.float()-full.logits.float())]
+
+# %% ../../nbs/synth/36_synthesize.ipynb #0b3469ee
 class State:
     "Images of a step and what can be known of them; each thing is computed when first asked for"
-    def __init__(self, nets:Networks, source:nn.Module, x:Tensor, reading:Reading, step:int, earlier:Gradients|None):
+    def __init__(self, nets:Networks, source:nn.Module, x:Tensor, reading:Reading, step:int, earlier):
         self.nets,self.source,self.x,self.reading,self.earlier = nets,source,x,reading,earlier
         self.recipe,self.weights = nets.recipe,nets.weights
         m = max(1, round(len(x)*self.recipe.neighbours))
         self.part = (torch.arange(m)+step*m).remainder(len(x)).to(x.device) # the share looked at in this step
     @cached_property
-    def gradients(self) -> Gradients: # of all images, or, with the network's residual, of the part
-        if self.recipe.residual=='layer': return layer_residual(self.reading.features, self.nets.difference)
-        return self.nets.read(self.x[self.part])
+    def gradients(self): # of all images, or, with the network's residual, of the part
+        own = self.recipe.residual=='layer'
+        return stacked(self.nets.of_layers(self.reading) if own else self.nets.factors(self.x[self.part]))
     @cached_property
-    def pair(self) -> tuple[Gradients,Gradients]: # of the part and of its neighbours
-        g = self.gradients if self.recipe.residual=='network' else Gradients(*(f[self.part] for f in self.gradients))
+    def pair(self) -> tuple: # gradients of the part and of its neighbours
+        g = self.gradients if self.recipe.residual=='network' else per_sample(lambda f: f[self.part], self.gradients)
         z = self.source.z[self.part]
-        return g, self.nets.read(neighbours(self.source, z+self.perturbation(g,z)))
+        around = self.nets.factors(neighbours(self.source, z+self.perturbation(g,z)))
+        return curved(g, around[0][0]) if self.recipe.hessian=='exact' else g, stacked(around)
 
-# %% ../../nbs/synth/36_synthesize.ipynb #2bbd2a72
+# %% ../../nbs/synth/36_synthesize.ipynb #814a1b9f
 @patch
-def perturbation(self:State, g:Gradients, z:Tensor) -> Tensor: # of each embedding in z, constant
+def perturbation(self:State, g, z:Tensor) -> Tensor: # of each embedding in z, constant
     "A random direction, or the worst: equation (17) from a random start"
-    fixed,at = Gradients(*(f.detach() for f in g)),z.detach()
-    def distance(eps): return 1-matched_cosine(fixed, self.nets.read(neighbours(self.source, at+eps)))
+    fixed,at = per_sample(Tensor.detach, g),z.detach()
+    def distance(eps): return 1-matched_cosine(fixed, stacked(self.nets.factors(neighbours(self.source, at+eps))))
     r = self.recipe
     return worst_direction(distance, z.shape, r.rho, iterations=int(r.direction=='worst'), device=z.device)
 
-# %% ../../nbs/synth/36_synthesize.ipynb #6c252c69
+# %% ../../nbs/synth/36_synthesize.ipynb #e4867032
 class Optimizers:
     "Adam over embeddings and generator, with their schedules"
     def __init__(self, source:nn.Module, phase:Phase):
@@ -110,7 +119,7 @@ class Optimizers:
 
 EVERY = 20 # steps between two readings of the losses
 
-# %% ../../nbs/synth/36_synthesize.ipynb #53ab738d
+# %% ../../nbs/synth/36_synthesize.ipynb #549b2c11
 def _balance(losses:dict, phase:Phase, z:Tensor) -> dict: # factor of each term, constant
     "Weights times what makes each term's gradient at the embeddings as long as the first term's"
     if not phase.balanced or len(losses)==1: return phase.terms
@@ -118,10 +127,10 @@ def _balance(losses:dict, phase:Phase, z:Tensor) -> dict: # factor of each term,
     first = length[next(iter(losses))]
     return {k:w*first/length[k].clamp(min=1e-12) for k,w in phase.terms.items()}
 
-# %% ../../nbs/synth/36_synthesize.ipynb #31bc27c7
+# %% ../../nbs/synth/36_synthesize.ipynb #f2d4920d
 def _run_phase(nets:Networks, source:nn.Module, phase:Phase, steps:int, opt:Optimizers, report:Callable, earlier):
     "Minimise the phase's terms for `steps` steps"
-    probed,factors = (nets.swinging if phase.swing else nets.probe),None
+    probed,factors = nets.probes[phase.swing],None
     for i in range(steps):
         with autocast(nets.device, nets.dtype):
             x = source(source.z)
@@ -132,7 +141,7 @@ def _run_phase(nets:Networks, source:nn.Module, phase:Phase, steps:int, opt:Opti
         opt.step(loss)
         report(i, steps, loss, losses, opt)
 
-# %% ../../nbs/synth/36_synthesize.ipynb #38e2a743
+# %% ../../nbs/synth/36_synthesize.ipynb #b529be1a
 def _reporter(log, progress, batch:int, start:int, name:str):
     "Called after each step: shows progress, and every few steps reads and logs the losses"
     def report(i, steps, loss, losses, opt):
@@ -144,7 +153,7 @@ def _reporter(log, progress, batch:int, start:int, name:str):
         if log: log(stage='synthesize', batch=batch, step=start+i, phase=name, loss=total, **{k:l.item() for k,l in losses.items()})
     return report
 
-# %% ../../nbs/synth/36_synthesize.ipynb #b062509d
+# %% ../../nbs/synth/36_synthesize.ipynb #16a724b8
 def _shared_out(phases, steps:int) -> list[int]:
     "Steps of each phase: their shares of `steps`, adding up to it"
     total,ends,done = sum(p.share for p in phases),[],0.
@@ -153,7 +162,7 @@ def _shared_out(phases, steps:int) -> list[int]:
 
 def _needs_gradients(phase:Phase) -> bool: return bool(set(phase.terms)-{'bn'}) # terms beyond the statistics
 
-# %% ../../nbs/synth/36_synthesize.ipynb #e6a51fe9
+# %% ../../nbs/synth/36_synthesize.ipynb #53236863
 def _make_batch(nets:Networks, n:int, steps:int, keys:tuple, batch:int, log, progress, done:list) -> Tensor: # (n, c, h, w)
     "Images of one batch"
     recipe,shape = nets.recipe,nets.graph.shape
@@ -169,17 +178,16 @@ def _make_batch(nets:Networks, n:int, steps:int, keys:tuple, batch:int, log, pro
         return _images(nets, source)
 
 @torch.no_grad()
-def _gradients_of(nets:Networks, done:list) -> Gradients|None:
+def _gradients_of(nets:Networks, done:list): # None without any
     "Gradients of the batches made so far, for the terms that compare with them"
     if not done or 'nearest' not in nets.recipe.terms(): return None
-    with autocast(nets.device, nets.dtype): parts = [nets.read(x.to(nets.device)) for x in done]
-    return Gradients(*(torch.cat(f) for f in zip(*parts)))
+    with autocast(nets.device, nets.dtype): return together([stacked(nets.factors(x.to(nets.device))) for x in done])
 
 @torch.no_grad()
 def _images(nets, source) -> Tensor: # float32, on the CPU
     with autocast(nets.device, nets.dtype): return source(source.z).float().cpu().contiguous()
 
-# %% ../../nbs/synth/36_synthesize.ipynb #df84b100
+# %% ../../nbs/synth/36_synthesize.ipynb #6d455ec9
 def synthesize(model:nn.Module, # a trained network in eval mode
                recipe:str|Recipe='sadag', # a name, or a recipe of your own
                n:int=128, # images
@@ -211,7 +219,7 @@ def synthesize(model:nn.Module, # a trained network in eval mode
             done.append(x)
     return torch.cat(done)
 
-# %% ../../nbs/synth/36_synthesize.ipynb #2214b1a3
+# %% ../../nbs/synth/36_synthesize.ipynb #0e0205c2
 def _finished(file:Path|None, shape:tuple) -> Tensor|None:
     "The batch stored in `file`, if it is there and whole"
     if not file or not file.is_file(): return None
