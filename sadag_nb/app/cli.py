@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['DATA', 'VERBS', 'Parser', 'shape', 'layer', 'out_option', 'machine_options', 'model_options', 'synthesis_options',
-           'quantize_options', 'told', 'telling', 'recipes', 'version', 'demo_options', 'evaluate_options',
-           'report_options', 'parser', 'main', 'failed']
+           'quantize_options', 'told', 'telling', 'recipes', 'sweeps', 'sweep', 'version', 'demo_options',
+           'evaluate_options', 'sweep_options', 'report_options', 'parser', 'main', 'failed']
 
-# %% ../../nbs/app/72_cli.ipynb #c4475925
+# %% ../../nbs/app/72_cli.ipynb #ef3e33a8
 import argparse, re, sys
 from importlib import import_module
 
-# %% ../../nbs/app/72_cli.ipynb #0e6ca5c9
+# %% ../../nbs/app/72_cli.ipynb #7766c898
 class Parser(argparse.ArgumentParser):
     "A parser that tells a mistake in one line, and takes no abbreviated options"
     def __init__(self, *args, **kwargs): super().__init__(*args, allow_abbrev=False, **kwargs)
@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
         if default is not None: kwargs.update(type=type(default)); help += f' (default: {default})'
         self.add_argument(name, default=default, help=help, **({'metavar':'N'} if kwargs.get('type')==int else {}), **kwargs)
 
-# %% ../../nbs/app/72_cli.ipynb #c473ed1f
+# %% ../../nbs/app/72_cli.ipynb #b6ebc6e4
 def shape(text:str) -> tuple[int,int,int]:
     "`3x224x224` as numbers"
     if not re.fullmatch(r'[1-9]\d*x[1-9]\d*x[1-9]\d*', text):
@@ -34,7 +34,7 @@ def layer(text:str) -> tuple[str,str]:
     if not (name and bits): raise argparse.ArgumentTypeError(f"{text!r} is not NAME=BITS, like conv1=w8a8")
     return name, bits
 
-# %% ../../nbs/app/72_cli.ipynb #8f544f08
+# %% ../../nbs/app/72_cli.ipynb #1562d14c
 def out_option(p, default, **kwargs):
     p.opt('--out', default, 'run folder; the same command again goes on with an unfinished one', metavar='FOLDER', **kwargs)
 
@@ -53,7 +53,7 @@ def model_options(p):
     out_option(p, None, required=True)
     p.opt('--seed', 0, 'seed of all random numbers')
 
-# %% ../../nbs/app/72_cli.ipynb #130962b2
+# %% ../../nbs/app/72_cli.ipynb #d8d8b543
 def synthesis_options(p):
     p.opt('--recipe', 'sadag', 'how images are synthesized; `sadag recipes` lists them', metavar='NAME')
     p.opt('--n', 128, 'number of images')
@@ -72,7 +72,7 @@ def quantize_options(p):
 
 DATA = 'labelled images to measure accuracy on: digits, cifar10:FOLDER, or a folder or archive with one folder a class'
 
-# %% ../../nbs/app/72_cli.ipynb #f67bb575
+# %% ../../nbs/app/72_cli.ipynb #df9c308b
 def told(run):
     "Print the outcome of a run, and where its report is"
     from sadag_nb.app.report import demo_table, verdict
@@ -86,18 +86,30 @@ def telling(module:str, name:str):
     def verb(**options): told(getattr(import_module(f'sadag_nb.app.{module}'), name)(**options))
     return verb
 
-# %% ../../nbs/app/72_cli.ipynb #a34d3caf
+# %% ../../nbs/app/72_cli.ipynb #fdc37e99
 def recipes():
     "Print each recipe's name, source of images, loss terms and origin"
     from sadag_nb.synth.recipes import RECIPES
     for recipe in RECIPES.values(): print(recipe)
+
+def sweeps():
+    "Print each sweep's name, title, size and cases"
+    from sadag_nb.app.sweep import SWEEPS
+    for s in SWEEPS.values():
+        print(f"{s.name}: {s.title}; {' '.join(s.bits)}, {len(s.seeds)} seeds; {', '.join(c.name for c in s.cases)}")
+
+def sweep(**options):
+    "Run a sweep and print its table"
+    from sadag_nb.app.sweep import run_sweep, sweep_table
+    found = run_sweep(**options)
+    print('', sweep_table(found, 'simple'), f"full precision {found['fp_top1']:.2f} %; {options['out']}/{found['sweep']}.json", sep='\n')
 
 def version():
     "Print the versions of everything that decides a result"
     from sadag_nb.core import versions
     for name,value in versions().items(): print(f'{name:12} {value}')
 
-# %% ../../nbs/app/72_cli.ipynb #c2070ebf
+# %% ../../nbs/app/72_cli.ipynb #0d84d643
 def demo_options(p):
     out_option(p, 'runs/demo')
     p.opt('--n', 128, 'images of each recipe')
@@ -109,10 +121,24 @@ def evaluate_options(p):
     p.add_argument('run', help='run folder of a quantize command')
     p.opt('--data', None, DATA, required=True)
 
+def sweep_options(p):
+    p.add_argument('sweep', help='its name; `sadag sweeps` lists them')
+    p.opt('--out', 'runs/sweeps', 'folder of images, models, rows and tables; sweeps share what they have in common', metavar='FOLDER')
+    p.opt('--data', None, DATA, required=True)
+    p.opt('--train', None, 'real training images, for cases that choose from them', metavar='DATA')
+    p.opt('--model', None, "network (default: the sweep's)", metavar='NAME')
+    p.opt('--weights', None, 'weights file', metavar='FILE')
+    p.opt('--n', 128, 'images, where a case does not say')
+    p.opt('--steps', 300, 'generator steps a batch of images')
+    p.opt('--unit-steps', 400, 'reconstruction steps a unit')
+    p.add_argument('--cases', nargs='+', metavar='NAME', help='only these lines (default: all)')
+    p.add_argument('--bits', nargs='+', metavar='BITS', help="widths, like w2a2 (default: the sweep's)")
+    p.add_argument('--seeds', nargs='+', type=int, metavar='N', help="(default: the sweep's)")
+
 def report_options(p):
     p.add_argument('run', help='run folder')
 
-# %% ../../nbs/app/72_cli.ipynb #792c205e
+# %% ../../nbs/app/72_cli.ipynb #6d66b554
 VERBS = { # what it does, function, options
     'demo':       ('quantize the embedded digits network by four methods, and compare them', telling('pipeline','demo'),
                    demo_options, machine_options),
@@ -123,10 +149,12 @@ VERBS = { # what it does, function, options
     'evaluate':   ('measure the accuracy of a quantized network', telling('pipeline','run_evaluate'),
                    evaluate_options, machine_options),
     'report':     ('write the report of a run again', telling('report','run_report'), report_options),
+    'sweep':      ('compute a table of experiments, or what is missing of it', sweep, sweep_options, machine_options),
+    'sweeps':     ('list the tables of experiments', sweeps),
     'recipes':    ('list the recipes for images', recipes),
     'version':    ('print the versions of everything that decides a result', version)}
 
-# %% ../../nbs/app/72_cli.ipynb #b577ea2a
+# %% ../../nbs/app/72_cli.ipynb #c12c037d
 def parser() -> Parser:
     p = Parser(prog='sadag', description='Quantize a trained network without its data.')
     verbs = p.add_subparsers(required=True, metavar='VERB')
@@ -136,7 +164,7 @@ def parser() -> Parser:
         for add in options: add(verb)
     return p
 
-# %% ../../nbs/app/72_cli.ipynb #b6d2b91a
+# %% ../../nbs/app/72_cli.ipynb #3594766f
 def main(argv:list[str]|None=None # the process's own by default
         ) -> int: # exit status
     "The `sadag` command"

@@ -58,21 +58,20 @@ class Networks:
         w = layer.weight.detach()
         return (search_grid(w,bits)(w)-w).to(self.device), layer
 
-# %% ../../nbs/synth/36_synthesize.ipynb #345601e3
+# %% ../../nbs/synth/36_synthesize.ipynb #3e862354
 @patch
 def of_layers(self:Networks, reading:Reading) -> list: # of (a, r), a layer each
     "Factors of each layer's gradients, of its own residual, for images that have been read"
     return [layer_factors(x,*d) for x,d in zip([reading.features,*reading.inputs], self.differences)]
 
 @patch
-def factors(self:Networks, x:Tensor) -> list: # of images (n, c, h, w); of (a, r), a layer each
-    "Factors of the gradients of images"
-    full = self.plain(x)
-    if self.recipe.residual=='layer': return self.of_layers(full)
-    quantized = self.proxy(x)
-    return [(quantized.features, quantized.logits.float()-full.logits.float())]
+def factors(self:Networks, images:Callable) -> list: # of (a, r), a layer each
+    "Factors of the gradients of what `images()` makes, (n, c, h, w)"
+    own = self.recipe.residual=='layer'
+    with autocast(self.device, self.dtype): x = images(); full,quantized = self.plain(x),None if own else self.proxy(x)
+    return self.of_layers(full) if own else [(quantized.features, quantized.logits.float()-full.logits.float())]
 
-# %% ../../nbs/synth/36_synthesize.ipynb #0b3469ee
+# %% ../../nbs/synth/36_synthesize.ipynb #5c25ee9c
 class State:
     "Images of a step and what can be known of them; each thing is computed when first asked for"
     def __init__(self, nets:Networks, source:nn.Module, x:Tensor, reading:Reading, step:int, earlier):
@@ -83,20 +82,21 @@ class State:
     @cached_property
     def gradients(self): # of all images, or, with the network's residual, of the part
         own = self.recipe.residual=='layer'
-        return stacked(self.nets.of_layers(self.reading) if own else self.nets.factors(self.x[self.part]))
+        return stacked(self.nets.of_layers(self.reading) if own else self.nets.factors(lambda: self.x[self.part]))
     @cached_property
     def pair(self) -> tuple: # gradients of the part and of its neighbours
         g = self.gradients if self.recipe.residual=='network' else per_sample(lambda f: f[self.part], self.gradients)
         z = self.source.z[self.part]
-        around = self.nets.factors(neighbours(self.source, z+self.perturbation(g,z)))
+        eps = self.perturbation(g, z)
+        around = self.nets.factors(lambda: neighbours(self.source, z+eps))
         return curved(g, around[0][0]) if self.recipe.hessian=='exact' else g, stacked(around)
 
-# %% ../../nbs/synth/36_synthesize.ipynb #814a1b9f
+# %% ../../nbs/synth/36_synthesize.ipynb #39ad3a49
 @patch
 def perturbation(self:State, g, z:Tensor) -> Tensor: # of each embedding in z, constant
     "A random direction, or the worst: equation (17) from a random start"
     fixed,at = per_sample(Tensor.detach, g),z.detach()
-    def distance(eps): return 1-matched_cosine(fixed, stacked(self.nets.factors(neighbours(self.source, at+eps))))
+    def distance(eps): return 1-matched_cosine(fixed, stacked(self.nets.factors(lambda: neighbours(self.source, at+eps))))
     r = self.recipe
     return worst_direction(distance, z.shape, r.rho, iterations=int(r.direction=='worst'), device=z.device)
 
@@ -127,15 +127,14 @@ def _balance(losses:dict, phase:Phase, z:Tensor) -> dict: # factor of each term,
     first = length[next(iter(losses))]
     return {k:w*first/length[k].clamp(min=1e-12) for k,w in phase.terms.items()}
 
-# %% ../../nbs/synth/36_synthesize.ipynb #f2d4920d
+# %% ../../nbs/synth/36_synthesize.ipynb #a5721ad5
 def _run_phase(nets:Networks, source:nn.Module, phase:Phase, steps:int, opt:Optimizers, report:Callable, earlier):
     "Minimise the phase's terms for `steps` steps"
     probed,factors = nets.probes[phase.swing],None
     for i in range(steps):
-        with autocast(nets.device, nets.dtype):
-            x = source(source.z)
-            state = State(nets, source, x, probed(x), i, earlier)
-            losses = {k:TERMS[k](state) for k in phase.terms}
+        with autocast(nets.device, nets.dtype): x = source(source.z); reading = probed(x)
+        state = State(nets, source, x, reading, i, earlier)
+        losses = {k:TERMS[k](state) for k in phase.terms} # in float32: 1-cos is small
         factors = factors or _balance(losses, phase, source.z)
         loss = sum(factors[k]*l for k,l in losses.items())
         opt.step(loss)
@@ -162,7 +161,7 @@ def _shared_out(phases, steps:int) -> list[int]:
 
 def _needs_gradients(phase:Phase) -> bool: return bool(set(phase.terms)-{'bn'}) # terms beyond the statistics
 
-# %% ../../nbs/synth/36_synthesize.ipynb #53236863
+# %% ../../nbs/synth/36_synthesize.ipynb #ba453487
 def _make_batch(nets:Networks, n:int, steps:int, keys:tuple, batch:int, log, progress, done:list) -> Tensor: # (n, c, h, w)
     "Images of one batch"
     recipe,shape = nets.recipe,nets.graph.shape
@@ -181,7 +180,7 @@ def _make_batch(nets:Networks, n:int, steps:int, keys:tuple, batch:int, log, pro
 def _gradients_of(nets:Networks, done:list): # None without any
     "Gradients of the batches made so far, for the terms that compare with them"
     if not done or 'nearest' not in nets.recipe.terms(): return None
-    with autocast(nets.device, nets.dtype): return together([stacked(nets.factors(x.to(nets.device))) for x in done])
+    return together([stacked(nets.factors(lambda: x.to(nets.device))) for x in done])
 
 @torch.no_grad()
 def _images(nets, source) -> Tensor: # float32, on the CPU
