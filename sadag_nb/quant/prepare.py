@@ -6,20 +6,21 @@
 __all__ = ['Nearest', 'Stored', 'store', 'quantizers', 'layers', 'weight_of', 'fitting', 'prepare', 'full_precision', 'store_all',
            'save_quantized', 'load_quantized']
 
-# %% ../../nbs/quant/24_prepare.ipynb #a23d1630
+# %% ../../nbs/quant/24_prepare.ipynb #39b2d8ef
 import json
 from contextlib import contextmanager
 import torch, torch.fx as fx
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from ..core import DataError, frozen, generator, load_tensors, save_tensors
+from ..deploy.pack import packed_state, unpacked_state
 from ..graph.trace import BatchNorm, Layer, clone, fold, nodes_of, trace
 from ..graph.units import units
 from .lsq import ActivationQuantizer
 from .policy import Policy
 from .uniform import Grid, limits, search_grid
 
-# %% ../../nbs/quant/24_prepare.ipynb #f518d1aa
+# %% ../../nbs/quant/24_prepare.ipynb #5f4fb48b
 class Nearest(nn.Module):
     "Parametrization: the weight rounded to nearest on its grid, or, when `on` is False, as it is"
     def __init__(self, grid:Grid):
@@ -29,7 +30,7 @@ class Nearest(nn.Module):
     def grid(self) -> Grid: return Grid(self.scale, self.zero_point, self.low, self.high)
     def forward(self, w): return self.grid()(w) if self.on else w
 
-# %% ../../nbs/quant/24_prepare.ipynb #b3d5718a
+# %% ../../nbs/quant/24_prepare.ipynb #0a392832
 class Stored(Nearest):
     "Parametrization: integer codes to the numbers that they stand for"
     def forward(self, codes): return self.grid().numbers(codes.to(self.scale.dtype))
@@ -41,7 +42,7 @@ def store(layer:nn.Module, codes:Tensor, grid:Grid):
     layer.weight = nn.Parameter(codes.to(dtype), requires_grad=False)
     parametrize.register_parametrization(layer, 'weight', Stored(grid), unsafe=True) # unsafe: the type changes
 
-# %% ../../nbs/quant/24_prepare.ipynb #3a1beac5
+# %% ../../nbs/quant/24_prepare.ipynb #1ddad067
 def _edge_bits(graph:fx.GraphModule, policy:Policy) -> dict: # node -> bits of its tensor
     "Bits of each tensor that is to be quantized"
     bits,found = policy.resolve(graph),{}
@@ -60,7 +61,7 @@ def _quantize_edges(graph:fx.GraphModule, policy:Policy):
         node.replace_all_uses_with(q, delete_user_cb=lambda user: user is not q)
     graph.recompile()
 
-# %% ../../nbs/quant/24_prepare.ipynb #3e989aab
+# %% ../../nbs/quant/24_prepare.ipynb #cf7c5394
 def quantizers(model:nn.Module) -> list[ActivationQuantizer]:
     "Activation quantizers of a prepared network, in order"
     return [m for m in model.modules() if isinstance(m, ActivationQuantizer)]
@@ -73,7 +74,7 @@ def weight_of(layer:nn.Module) -> nn.Module:
     "The parametrization of a quantized layer's weight: `Nearest`, `AdaRound` or `Stored`"
     return layer.parametrizations.weight[0]
 
-# %% ../../nbs/quant/24_prepare.ipynb #08788eed
+# %% ../../nbs/quant/24_prepare.ipynb #44b737ba
 @contextmanager
 def _own_statistics(model:nn.Module):
     "Batch norms standardise by the batch's statistics inside, and remember nothing of it"
@@ -84,7 +85,7 @@ def _own_statistics(model:nn.Module):
     finally:
         for m,(momentum,count) in zip(norms, before): m.eval(); m.momentum,m.num_batches_tracked = momentum,count
 
-# %% ../../nbs/quant/24_prepare.ipynb #62534255
+# %% ../../nbs/quant/24_prepare.ipynb #b43688ee
 @contextmanager
 def fitting(model:nn.Module):
     "Inside, each activation quantizer fits its grid to what it is given, then quantizes it"
@@ -93,14 +94,14 @@ def fitting(model:nn.Module):
     finally:
         for h in hooks: h.remove()
 
-# %% ../../nbs/quant/24_prepare.ipynb #c858099b
+# %% ../../nbs/quant/24_prepare.ipynb #42805b70
 def _fit_to_norms(graph:fx.GraphModule, n:int=16): # number of noise images
     "Fit activation grids to what the batch norms say of their outputs"
     noise = torch.randn(n, *graph.shape, generator=generator('fit to norms'))
     device = next(graph.parameters()).device
     with torch.no_grad(), _own_statistics(graph), fitting(graph): graph(noise.to(device))
 
-# %% ../../nbs/quant/24_prepare.ipynb #0a737a1b
+# %% ../../nbs/quant/24_prepare.ipynb #623ecda6
 def prepare(graph:fx.GraphModule, # from `trace`
             policy:Policy|str, # or its short name, such as "w4a4"
             init:bool=True # choose grids now; False: they will be loaded
@@ -118,14 +119,14 @@ def prepare(graph:fx.GraphModule, # from `trace`
     model.policy,model.ends = policy,[u.end for u in units(fold(graph))]
     return frozen(model)
 
-# %% ../../nbs/quant/24_prepare.ipynb #99830183
+# %% ../../nbs/quant/24_prepare.ipynb #35ec24cb
 def _grid(w:Tensor, bits:int, symmetric:bool, init:bool) -> Grid:
     "A layer's weight grid: searched, or of the right shape to be loaded"
     if init: return search_grid(w, bits, symmetric)
     one = w.new_ones(len(w), *[1]*(w.ndim-1))
     return Grid(one, torch.zeros_like(one), *limits(bits, signed=symmetric))
 
-# %% ../../nbs/quant/24_prepare.ipynb #9b162d88
+# %% ../../nbs/quant/24_prepare.ipynb #457b6140
 @contextmanager
 def full_precision(model:nn.Module):
     "Weight and activation quantizers are off inside (layers already stored stay as they are)"
@@ -136,7 +137,7 @@ def full_precision(model:nn.Module):
     finally:
         for s,on in zip(switches, before): s.on = on
 
-# %% ../../nbs/quant/24_prepare.ipynb #513e88b9
+# %% ../../nbs/quant/24_prepare.ipynb #b61a32ce
 def store_all(model:fx.GraphModule) -> fx.GraphModule:
     "Turn weights that are still rounded to nearest into stored codes, in place"
     for layer in layers(model).values():
@@ -145,10 +146,12 @@ def store_all(model:fx.GraphModule) -> fx.GraphModule:
     return model
 
 def save_quantized(model:fx.GraphModule, path, **meta:str):
-    "Write a quantized network as safetensors"
-    save_tensors(path, store_all(model).state_dict(), policy=json.dumps(model.policy.as_dict()), shape=json.dumps(model.shape), **meta)
+    "Write a quantized network as safetensors, its codes packed"
+    bits = {name:b.weights for name,b in model.policy.resolve(model).items()}
+    tensors,packed = packed_state(store_all(model).state_dict(), bits)
+    save_tensors(path, tensors, packed=packed, policy=json.dumps(model.policy.as_dict()), shape=json.dumps(model.shape), **meta)
 
-# %% ../../nbs/quant/24_prepare.ipynb #51720770
+# %% ../../nbs/quant/24_prepare.ipynb #55834edb
 def load_quantized(path, # written by `save_quantized`
                    model:nn.Module # the architecture; its weights do not matter
                   ) -> fx.GraphModule:
@@ -157,6 +160,7 @@ def load_quantized(path, # written by `save_quantized`
     if 'policy' not in meta: raise DataError(f"{path} holds no quantized network (its metadata has no bit policy)")
     graph = trace(model, tuple(json.loads(meta['shape'])))
     quantized = store_all(prepare(graph, Policy(**json.loads(meta['policy'])), init=False))
+    tensors = unpacked_state(tensors, meta.get('packed','{}'))
     try: quantized.load_state_dict(tensors)
     except RuntimeError: raise DataError(f"{path} holds a quantized network of another architecture: give the model it was made from") from None
     return quantized
