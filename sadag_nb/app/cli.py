@@ -86,7 +86,7 @@ def telling(module:str, name:str):
     def verb(**options): told(getattr(import_module(f'sadag_nb.app.{module}'), name)(**options))
     return verb
 
-# %% ../../nbs/app/72_cli.ipynb #fdc37e99
+# %% ../../nbs/app/72_cli.ipynb #daa08e48
 def recipes():
     "Print each recipe's name, source of images, loss terms and origin"
     from sadag_nb.synth.recipes import RECIPES
@@ -96,7 +96,7 @@ def sweeps():
     "Print each sweep's name, title, size and cases"
     from sadag_nb.app.sweep import SWEEPS
     for s in SWEEPS.values():
-        print(f"{s.name}: {s.title}; {' '.join(s.bits)}, {len(s.seeds)} seeds; {', '.join(c.name for c in s.cases)}")
+        print(f"{s.name}: {s.title}; {' '.join(s.bits)}, {len(s.seeds)} seeds; {' | '.join(c.name for c in s.cases)}")
 
 def sweep(**options):
     "Run a sweep and print its table"

@@ -25,7 +25,7 @@ from ..synth.recipes import Recipe, get_recipe, nearest_name
 from ..synth.select import SELECTIONS, gradient_factors, gradient_match, select
 from ..synth.synthesize import synthesize
 
-# %% ../../nbs/app/75_sweep.ipynb #571d2c67
+# %% ../../nbs/app/75_sweep.ipynb #e118e251
 REAL = 'real' # prefix of cases that choose from real images: real-random, real-greedy, real-relaxed
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Case:
     recipe: object              # a recipe or its name; or real-random, real-greedy, real-relaxed
     n: int|None = None          # images; None: the sweep's
     unit_batch: int = 32        # images of a reconstruction step
-    published: dict = field(default_factory=dict) # "MODEL BITS" -> top-1 that the paper reports, percent
+    published: dict = field(default_factory=dict) # bits, or "MODEL BITS" -> top-1 that the paper reports, percent
 
 @dataclass(frozen=True)
 class Sweep:
@@ -125,7 +125,7 @@ def row_of(bench:Bench, case:Case, bits:str, seed:int) -> dict:
     write_text(file, json.dumps(row))
     return row
 
-# %% ../../nbs/app/75_sweep.ipynb #895d147a
+# %% ../../nbs/app/75_sweep.ipynb #3db2dd66
 def _checked(sweep:str, cases, bits, seeds, train) -> Sweep:
     "The sweep of that name, cut down to the cases, widths and seeds asked for"
     s = SWEEPS[nearest_name('sweep', sweep, SWEEPS)]
@@ -152,7 +152,7 @@ def run_sweep(sweep:str, # a name in `SWEEPS`
         for case in s.cases:
             for b in s.bits:
                 row = row_of(bench, case, b, seed)
-                published = case.published.get(f'{bench.model} {b}')
+                published = case.published.get(f'{bench.model} {b}', case.published.get(b))
                 found['rows'].append(dict(row, **({'published':published} if published else {})))
                 print('{case} {bits} seed {seed}: {top1:.2f} %'.format(**row), flush=True)
                 write_text(Path(out)/f'{s.name}.json', json.dumps(found, indent=1))
@@ -198,31 +198,31 @@ def sweep_table(found:dict, # as `run_sweep` returns it
     line = lambda c: [c,*(v for b in bits for v in (_cell(found,c,b), _difference(found,c,cases[0],b), *([paper.get((c,b),'')] if paper else [])))]
     return tabulate([line(c) for c in cases], head, tablefmt=format, disable_numparse=True)
 
-# %% ../../nbs/app/75_sweep.ipynb #859fde02
-def _published(genie, sadag): # each {"MODEL BITS": percent}
+# %% ../../nbs/app/75_sweep.ipynb #0b4a608e
+def _published(genie, sadag): # each {bits, or "MODEL BITS": percent}
     return (Case('genie','genie',published=genie), Case('sadag','sadag',published=sadag), Case('sadag-worst','sadag-worst',published=sadag))
 
-def _by_bits(model, *values): return {f'{model} {b}':v for b,v in zip(('w2a2','w2a4','w3a3','w4a4'), values) if v}
+def _by_bits(model, *values): return {f'{model} {b}':v for b,v in zip(('w2a2','w2a4','w3a3','w4a4'), values)}
 
 add_sweep(Sweep('recipes', 'Recipes, with noise and real images as controls', (
     Case('genie','genie'), Case('sadag','sadag'), Case('sadag-worst','sadag-worst'), Case('zeroq','zeroq'), Case('noise','noise'),
     Case('real','real-random')), ('w2a2','w2a4','w3a3','w4a4')))
-add_sweep(Sweep('table1', 'Real images chosen by gradient matching', tuple(
-    Case(f'{how} {n}', f'real-{how}', n=n, published={f'torchvision:resnet18 w2a2':v} if v else {})
+add_sweep(Sweep('table1', 'Real images chosen by gradient matching (the paper: ResNet-18, ImageNet)', tuple(
+    Case(f'{how} {n}', f'real-{how}', n=n, published={'w2a2':v} if v else {})
     for n,*vs in ((32,32.67,35.46),(64,43.15,44.05),(128,49.45,50.30),(256,53.64,54.01))
     for how,v in zip(SELECTIONS, (*vs,None))), ('w2a2',), seeds=(0,1,2,3,4)))
-add_sweep(Sweep('table2', 'CIFAR-100, ResNet-20', _published(
-    _by_bits('resnet20-cifar100',0,0,65.25,68.35), _by_bits('resnet20-cifar100',0,0,65.94,69.11)), ('w3a3','w4a4'), 'resnet20-cifar100'))
+add_sweep(Sweep('table2', 'CIFAR-100, ResNet-20 (the paper: another one, 70.33 %)', _published({'w3a3':65.25,'w4a4':68.35}, {'w3a3':65.94,'w4a4':69.11}),
+                ('w3a3','w4a4'), 'resnet20b-cifar100'))
 _IMAGENET = (('resnet18',(53.74,65.10,66.89,69.66),(54.51,65.25,67.10,69.72)), ('resnet50',(56.81,69.99,72.54,75.59),(57.55,70.52,72.62,75.70)),
              ('mobilenet_v2',(11.93,51.47,55.31,68.38),(13.01,51.89,56.02,68.54)))
 add_sweep(Sweep('table3', 'ImageNet', _published(*({k:v for m,*sides in _IMAGENET for k,v in _by_bits(f'torchvision:{m}',*sides[i]).items()}
     for i in (0,1))), ('w2a2','w2a4','w3a3','w4a4'), 'torchvision:resnet18'))
 
-# %% ../../nbs/app/75_sweep.ipynb #71675cfb
+# %% ../../nbs/app/75_sweep.ipynb #cef902b7
 _COUNTS = ((128,47.17,47.54),(256,50.46,51.25),(512,52.79,53.19),(1024,53.74,54.51))
-add_sweep(Sweep('table4', 'Number of images', tuple(
+add_sweep(Sweep('table4', 'Number of images (the paper: ResNet-18, ImageNet)', tuple(
     Case(f'{recipe} {n}, batch {batch or n//32}', recipe, n=n, unit_batch=batch or n//32,
-         published={} if batch else {'torchvision:resnet18 w2a2':v})
+         published={} if batch else {'w2a2':v})
     for batch in (32,None) for n,*vs in _COUNTS if batch or n<1024 for recipe,v in zip(('genie','sadag'),vs)), ('w2a2',)))
 
 def _weighted(term:str, weight:float, recipe:str='sadag') -> Recipe:
@@ -233,11 +233,11 @@ def _weighted(term:str, weight:float, recipe:str='sadag') -> Recipe:
 
 def _factors(term, published):
     own = get_recipe('sadag').phases[-1].terms[term]
-    return tuple(Case(f'{term} x {f:g}', _weighted(term, f*own), published={'torchvision:resnet18 w2a2':v})
+    return tuple(Case(f'{term} x {f:g}', _weighted(term, f*own), published={'w2a2':v})
                  for f,v in zip((1,0,.5,2,5), published))
 
-add_sweep(Sweep('table5', 'Weight of matching, in multiples of the default', _factors('matching',(54.51,54.14,54.15,53.99,53.85)), ('w2a2',)))
-add_sweep(Sweep('table6', 'Weight of diversity, in multiples of the default', _factors('diversity',(54.51,53.74,54.22,54.03,53.77)), ('w2a2',)))
+add_sweep(Sweep('table5', 'Weight of matching, in multiples of the default (the paper: ResNet-18, ImageNet)', _factors('matching',(54.51,54.14,54.15,53.99,53.85)), ('w2a2',)))
+add_sweep(Sweep('table6', 'Weight of diversity, in multiples of the default (the paper: ResNet-18, ImageNet)', _factors('diversity',(54.51,53.74,54.22,54.03,53.77)), ('w2a2',)))
 
 # %% ../../nbs/app/75_sweep.ipynb #831f48bb
 _sadag = get_recipe('sadag')
