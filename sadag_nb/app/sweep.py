@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['REAL', 'SWEEPS', 'POOL', 'VALIDATION', 'Case', 'Sweep', 'add_sweep', 'Budget', 'Bench', 'images_of', 'row_of',
-           'run_sweep', 'machine', 'interval', 'values', 'paired', 'sweep_table']
+           'run_sweep', 'picture', 'machine', 'interval', 'values', 'paired', 'sweep_table']
 
-# %% ../../nbs/app/75_sweep.ipynb #6f8fb442
+# %% ../../nbs/app/75_sweep.ipynb #6a7f4b04
 import hashlib, json, os, platform, time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,10 +15,11 @@ from scipy import stats
 from tabulate import tabulate
 from torch import Tensor
 from .pipeline import open_device, open_labelled, open_network, weights_sha256
-from ..core import SettingError, at_least, load_tensors, save_tensors, versions, write_text
+from ..core import SettingError, at_least, load_tensors, save_tensors, torchvision, versions, write_text
 from ..graph.probe import features
 from ..graph.trace import fold
 from ..models.datasets import calibration, loader, top1
+from ..quant.policy import parse_bits
 from ..quant.prepare import prepare, save_quantized
 from ..quant.reconstruct import quantize
 from ..synth.recipes import Recipe, get_recipe, nearest_name
@@ -125,10 +126,11 @@ def row_of(bench:Bench, case:Case, bits:str, seed:int) -> dict:
     write_text(file, json.dumps(row))
     return row
 
-# %% ../../nbs/app/75_sweep.ipynb #3db2dd66
+# %% ../../nbs/app/75_sweep.ipynb #0e51651c
 def _checked(sweep:str, cases, bits, seeds, train) -> Sweep:
     "The sweep of that name, cut down to the cases, widths and seeds asked for"
     s = SWEEPS[nearest_name('sweep', sweep, SWEEPS)]
+    for b in bits or (): parse_bits(b)
     known = {c.name:c for c in s.cases}
     chosen = tuple(known[nearest_name(f'case of {sweep}', c, known)] for c in cases or known)
     if not train and (real := [c.name for c in chosen if str(c.recipe).startswith(REAL)]):
@@ -150,6 +152,7 @@ def run_sweep(sweep:str, # a name in `SWEEPS`
                  fp_top1=top1(bench.net, bench.test, bench.device), machine=machine(), versions=versions(), rows=[])
     for seed in s.seeds:
         for case in s.cases:
+            if seed==s.seeds[0]: picture(bench, case, seed, Path(out)/f'{s.name}-{case.name.replace(" ","-")}.png')
             for b in s.bits:
                 row = row_of(bench, case, b, seed)
                 published = case.published.get(f'{bench.model} {b}', case.published.get(b))
@@ -157,6 +160,10 @@ def run_sweep(sweep:str, # a name in `SWEEPS`
                 print('{case} {bits} seed {seed}: {top1:.2f} %'.format(**row), flush=True)
                 write_text(Path(out)/f'{s.name}.json', json.dumps(found, indent=1))
     return found
+
+def picture(bench:Bench, case:Case, seed:int, file):
+    "Draw the first 32 of a case's images"
+    torchvision.utils.save_image(bench.net.card.pixels(images_of(bench,case,seed)[0][:32]), file, nrow=8, padding=1)
 
 def machine() -> str:
     "What the figures were computed on"
@@ -249,3 +256,8 @@ add_sweep(Sweep('ablation', "SADAG's choices, one changed at a time", (
     _with('rho 0.5', rho=.5), _with('rho 8', rho=8.), _with('tau 0.1', tau=.1),
     _with('network residual', residual='network'), _with('exact Hessian', hessian='exact'), _with('three layers', layers=3),
     Case('paper variant','sadag-paper')), ('w2a2','w4a4')))
+
+# %% ../../nbs/app/75_sweep.ipynb #a4694f8c
+_idle = replace(_sadag.phases[1], terms={'bn':1.}, restart=True, lr_source=0., lr_embedding=0.)
+add_sweep(Sweep('figure1', 'Images after the warm-up, and at the end', (
+    Case('after warm-up', replace(_sadag, name='after-warm-up', phases=(_sadag.phases[0],_idle))), Case('sadag','sadag')), ('w2a2',)))
