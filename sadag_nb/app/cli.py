@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DATA', 'VERBS', 'Parser', 'shape', 'layer', 'out_option', 'machine_options', 'model_options', 'synthesis_options',
-           'quantize_options', 'told', 'telling', 'recipes', 'sweeps', 'sweep', 'version', 'demo_options',
+           'quantize_options', 'told', 'telling', 'recipes', 'sweeps', 'sweep', 'examined', 'version', 'demo_options',
            'evaluate_options', 'sweep_options', 'report_options', 'parser', 'main', 'failed']
 
 # %% ../../nbs/app/72_cli.ipynb #ef3e33a8
@@ -86,7 +86,7 @@ def telling(module:str, name:str):
     def verb(**options): told(getattr(import_module(f'sadag_nb.app.{module}'), name)(**options))
     return verb
 
-# %% ../../nbs/app/72_cli.ipynb #daa08e48
+# %% ../../nbs/app/72_cli.ipynb #ceba175b
 def recipes():
     "Print each recipe's name, source of images, loss terms and origin"
     from sadag_nb.synth.recipes import RECIPES
@@ -98,18 +98,26 @@ def sweeps():
     for s in SWEEPS.values():
         print(f"{s.name}: {s.title}; {' '.join(s.bits)}, {len(s.seeds)} seeds; {' | '.join(c.name for c in s.cases)}")
 
-def sweep(**options):
+def sweep(examine:bool, **options):
     "Run a sweep and print its table"
     from sadag_nb.app.sweep import run_sweep, sweep_table
+    from sadag_nb.core import SettingError
+    if examine and not options['train']: raise SettingError("--examine compares with real images: give --train")
     found = run_sweep(**options)
+    if examine: examined(options)
     print('', sweep_table(found, 'simple'), f"full precision {found['fp_top1']:.2f} %; {options['out']}/{found['sweep']}.json", sep='\n')
+
+def examined(options:dict):
+    "Examine what a sweep left behind, against real images"
+    from sadag_nb.app.examine import examine
+    examine(*(options[k] for k in ('out','sweep','train','weights')))
 
 def version():
     "Print the versions of everything that decides a result"
     from sadag_nb.core import versions
     for name,value in versions().items(): print(f'{name:12} {value}')
 
-# %% ../../nbs/app/72_cli.ipynb #0d84d643
+# %% ../../nbs/app/72_cli.ipynb #92056c22
 def demo_options(p):
     out_option(p, 'runs/demo')
     p.opt('--n', 128, 'images of each recipe')
@@ -131,6 +139,7 @@ def sweep_options(p):
     p.opt('--n', 128, 'images, where a case does not say')
     p.opt('--steps', 300, 'generator steps a batch of images')
     p.opt('--unit-steps', 400, 'reconstruction steps a unit')
+    p.add_argument('--examine', action='store_true', help='compare images and networks with those of --train: gradients, error, sharpness')
     p.add_argument('--cases', nargs='+', metavar='NAME', help='only these lines (default: all)')
     p.add_argument('--bits', nargs='+', metavar='BITS', help="widths, like w2a2 (default: the sweep's)")
     p.add_argument('--seeds', nargs='+', type=int, metavar='N', help="(default: the sweep's)")
