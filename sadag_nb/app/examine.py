@@ -61,18 +61,19 @@ def of_model(ref:Reference, q, # the calibrated network
     with torch.no_grad(): error,around = loss(w).item(),loss(w+eps).item()
     return dict(error=error, gap=around-error)
 
-# %% ../../nbs/app/76_examine.ipynb #e2ec89b5
+# %% ../../nbs/app/76_examine.ipynb #b05ab5f8
 def examine(out:str, # the sweep's folder
             sweep:str, # its name
             train:str, # real images
             weights:str|None=None, # the network's, as for the sweep
-            seed:int=977 # of the real images drawn
+            n:int=VALIDATION, # real images
+            seed:int=977 # of their draw
            ) -> dict: # the sweep's results, with the four numbers in each row; written back
     "Examine each calibration set and calibrated network that a sweep left behind"
     file = Path(out)/f'{sweep}.json'
     if not file.is_file(): raise DataError(f"no results in {file}: run `sadag sweep {sweep}` first")
     found = json.loads(file.read_text()); net = pretrained(found['model'], weights)
-    ref = reference(net, calibration(train, net.card, VALIDATION, seed))
+    ref = reference(net, calibration(train, net.card, n, seed))
     with Progress(len(found['rows']), 'examine') as progress:
         for row in found['rows']: row.update(_examined(Path(out), row, net, ref)); progress.step()
     write_text(file, json.dumps(found, indent=1))
