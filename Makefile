@@ -6,11 +6,12 @@ BIN    := $(VENV)/bin
 # One thread a process: two workers on two cores; more threads would wait for each other.
 ONE    := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test check bench notebooks readme clean
+.PHONY: help demo test check docs bench notebooks readme clean
 help:
 	@echo 'make demo       install, quantize the embedded network without data, say where the report is (OUT=$(OUT))'
 	@echo 'make test       install, run every notebook and every test'
 	@echo 'make check      is the exported code in step with the notebooks, are they clean, is the README current?'
+	@echo 'make docs       write the documentation site to _docs; needs Node.js with npm'
 	@echo 'make notebooks  run every notebook in place and keep its outputs;  make readme  write README.md'
 	@echo 'make bench      time a synthesis step and a reconstruction;        make clean   remove what make made'
 
@@ -36,6 +37,9 @@ test: $(VENV)/installed-dev
 
 check: $(VENV)/installed-dev
 	@$(BIN)/python tools/check.py
+
+docs: $(VENV)/installed-dev
+	@$(ONE) $(BIN)/python tools/docs.py
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python bench/bench.py
