@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DATA', 'VERBS', 'Parser', 'shape', 'layer', 'out_option', 'machine_options', 'model_options', 'synthesis_options',
-           'quantize_options', 'told', 'telling', 'recipes', 'sweeps', 'sweep', 'examined', 'version', 'demo_options',
-           'evaluate_options', 'sweep_options', 'report_options', 'parser', 'main', 'failed']
+           'quantize_options', 'auto_options', 'told', 'telling', 'recipes', 'sweeps', 'sweep', 'examined', 'version',
+           'demo_options', 'evaluate_options', 'sweep_options', 'report_options', 'parser', 'main', 'failed']
 
 # %% ../../nbs/app/72_cli.ipynb #ef3e33a8
 import argparse, re, sys
@@ -53,7 +53,7 @@ def model_options(p):
     out_option(p, None, required=True)
     p.opt('--seed', 0, 'seed of all random numbers')
 
-# %% ../../nbs/app/72_cli.ipynb #d8d8b543
+# %% ../../nbs/app/72_cli.ipynb #c8cf0b59
 def synthesis_options(p):
     p.opt('--recipe', 'sadag', 'how images are synthesized; `sadag recipes` lists them', metavar='NAME')
     p.opt('--n', 128, 'number of images')
@@ -63,12 +63,24 @@ def synthesis_options(p):
 def quantize_options(p):
     p.opt('--images', None, 'calibration images: a run folder, a .safetensors file, or a folder or archive of real images, '
           'of which --n are drawn (default: synthesize them in this run)', metavar='PATH')
-    p.opt('--bits', 'w4a4', 'bits of weights and activations, 2 to 8; first and last layer keep 8')
+    p.opt('--bits', 'w4a4', 'bits of weights and activations, 2 to 8, or auto: chosen for each layer within --size, --bitops or '
+          '--time; first and last layer keep 8')
     p.opt('--layer', None, 'other bits for one layer, or those a pattern matches, like layer1.*=w8a8; may be repeated',
           type=layer, action='append', dest='layers', metavar='NAME=BITS')
+    auto_options(p)
     p.opt('--unit-steps', 400, 'reconstruction steps a unit')
     p.opt('--unit-batch', 32, 'images a reconstruction step')
     p.opt('--data', None, DATA+' (default: accuracy is not measured)', metavar='DATA')
+
+def auto_options(p):
+    p.opt('--size', None, 'for --bits auto: largest size of the weights, like 0.15MB', metavar='SIZE')
+    p.opt('--bitops', None, 'for --bits auto: most bit operations for one image, like 1.2G', metavar='N')
+    p.opt('--time', None, 'for --bits auto: longest time by the table of --latency, like 2ms', metavar='TIME')
+    p.opt('--latency', None, 'for --bits auto: JSON file of measured seconds, {layer: {"w4a8": seconds}}', metavar='FILE')
+    p.opt('--criterion', None, 'for --bits auto: what tells how sensitive a layer is: kl (ZeroQ), trace (HAWQ-V2), eigenvalue (HAWQ) '
+          'or error (default: kl)', metavar='NAME')
+    p.opt('--activations', None, 'for --bits auto: bits of all activations (default: 8, or chosen too under --bitops or --time)',
+          type=int)
 
 DATA = 'labelled images to measure accuracy on: digits, cifar10:FOLDER, or a folder or archive with one folder a class'
 
