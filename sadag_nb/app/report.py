@@ -7,9 +7,9 @@ __all__ = ['BLUE', 'ORANGE', 'GREEN', 'RED', 'PURPLE', 'INK', 'STYLE', 'CSS', 'P
            'images_figure', 'latest', 'stage', 'terms', 'mean_curve', 'panels', 'logarithmic', 'losses_figure',
            'units_figure', 'reconstruction_figure', 'accuracy_figure', 'page', 'table', 'figure', 'demo_verdict',
            'demo_table', 'verdict', 'facts', 'settings', 'first_images', 'plots', 'images_section', 'run_sections',
-           'demo_sections', 'run_report']
+           'front_section', 'demo_sections', 'run_report']
 
-# %% ../../nbs/app/71_report.ipynb #d94da340
+# %% ../../nbs/app/71_report.ipynb #5ee06958
 import base64, functools, io
 import matplotlib as mpl
 import numpy as np
@@ -22,8 +22,9 @@ from safetensors import safe_open
 from ..core import Run, RunError, write_text
 from torchvision.utils import make_grid
 from ..models.zoo import Card
+from ..mixed.allocate import bits_figure, front_figure, front_table
 
-# %% ../../nbs/app/71_report.ipynb #219ed4d0
+# %% ../../nbs/app/71_report.ipynb #15b9f970
 BLUE,ORANGE,GREEN,RED,PURPLE = '#1F88C9','#E69F00','#009E73','#D55E00','#CC79A7'
 INK = '#5b6067'  # text and axes; on the page it becomes the page's own text colour
 STYLE = {'font.size':9, 'axes.titlesize':9, 'axes.spines.top':False, 'axes.spines.right':False, 'axes.grid':True,
@@ -33,7 +34,7 @@ STYLE = {'font.size':9, 'axes.titlesize':9, 'axes.spines.top':False, 'axes.spine
          **{f'{k}.facecolor':'none' for k in ('figure','axes','savefig')}, **{k:INK for k in ('text.color','axes.labelcolor',
             'axes.edgecolor','xtick.color','ytick.color','grid.color')}}
 
-# %% ../../nbs/app/71_report.ipynb #cd067e1c
+# %% ../../nbs/app/71_report.ipynb #fab5b33e
 def styled(f):
     "`f` with the package's figure style in force while it runs"
     @functools.wraps(f)
@@ -41,7 +42,7 @@ def styled(f):
         with mpl.rc_context(STYLE): return f(*args, **kwargs)
     return inner
 
-# %% ../../nbs/app/71_report.ipynb #b4c419b2
+# %% ../../nbs/app/71_report.ipynb #a7309451
 @styled
 def svg(fig:Figure) -> str:
     "`fig` as an SVG element that takes its text colour from the page"
@@ -54,7 +55,7 @@ def png(fig:Figure, dpi:float=100, **kwargs) -> bytes:
     out = io.BytesIO(); fig.savefig(out, format='png', dpi=dpi, **kwargs)
     return out.getvalue()
 
-# %% ../../nbs/app/71_report.ipynb #087ba80d
+# %% ../../nbs/app/71_report.ipynb #6f7cee3a
 def images_figure(pixels:torch.Tensor, # (n, c, h, w), 0 to 1
                   columns:int=16, width:float=640 # width in screen pixels, about
                  ) -> Figure:
@@ -66,7 +67,7 @@ def images_figure(pixels:torch.Tensor, # (n, c, h, w), 0 to 1
     ax.imshow(grid.numpy(), interpolation='nearest' if zoom>1 else 'antialiased', vmin=0, vmax=1)
     return fig
 
-# %% ../../nbs/app/71_report.ipynb #eb603244
+# %% ../../nbs/app/71_report.ipynb #b3ab124b
 def latest(rows:list[dict], *keys:str) -> list[dict]:
     "The last row for each value of `keys`, in the order the values first came"
     return list({tuple(r.get(k) for k in keys): r for r in rows}.values())
@@ -75,7 +76,7 @@ def stage(rows:list[dict], name:str, *keys:str) -> list[dict]:
     "The latest rows of one stage of the work"
     return latest([r for r in rows if r.get('stage')==name], *keys)
 
-# %% ../../nbs/app/71_report.ipynb #700184bf
+# %% ../../nbs/app/71_report.ipynb #c98ce090
 def terms(rows:list[dict]) -> list[str]:
     "Names of the loss terms in `rows`, and last their weighted sum `loss`, if there are several"
     found = list(dict.fromkeys(k for r in rows for k,v in r.items() if isinstance(v,float) and k!='loss'))
@@ -89,7 +90,7 @@ def mean_curve(rows:list[dict], term:str) -> tuple[np.ndarray, np.ndarray, np.nd
     steps = sorted(at)
     return (np.array(steps), *(np.array([f(at[s]) for s in steps]) for f in (np.mean,min,max)))
 
-# %% ../../nbs/app/71_report.ipynb #781b4276
+# %% ../../nbs/app/71_report.ipynb #dcf8cb1f
 def panels(n:int, width:float=6.4, height:float=2.1, columns:int=2) -> tuple[Figure, list]:
     "A figure of `n` panels and its axes"
     rows = -(-n//columns)
@@ -106,7 +107,7 @@ def logarithmic(ax, which:str, # 'x' or 'y'
     axis.set_major_locator(LogLocator(subs=(1,2,5) if high<100*low else (1,)))
     axis.set_major_formatter('{x:g}'); axis.set_minor_formatter(NullFormatter())
 
-# %% ../../nbs/app/71_report.ipynb #60bced57
+# %% ../../nbs/app/71_report.ipynb #b64b9342
 @styled
 def losses_figure(rows:list[dict]) -> Figure:
     "Loss terms over the steps of synthesis, a panel a term and a colour a phase"
@@ -121,7 +122,7 @@ def losses_figure(rows:list[dict]) -> Figure:
     fig.legend(*axes[0].get_legend_handles_labels(), loc='outside upper left', ncols=len(phases), frameon=False)
     return fig
 
-# %% ../../nbs/app/71_report.ipynb #4171fe7a
+# %% ../../nbs/app/71_report.ipynb #63b8a5e8
 @styled
 def units_figure(rows:list[dict] # stage 'unit': unit, nearest, error, seconds
                 ) -> Figure:
@@ -139,7 +140,7 @@ def units_figure(rows:list[dict] # stage 'unit': unit, nearest, error, seconds
     fig.legend(*left.get_legend_handles_labels(), loc='outside upper left', ncols=2, frameon=False)
     return fig
 
-# %% ../../nbs/app/71_report.ipynb #d6216b5e
+# %% ../../nbs/app/71_report.ipynb #d14c1b52
 @styled
 def reconstruction_figure(rows:list[dict] # stage 'reconstruct': unit, step, error (relative)
                          ) -> Figure:
@@ -154,7 +155,7 @@ def reconstruction_figure(rows:list[dict] # stage 'reconstruct': unit, step, err
     bar.outline.set_visible(False)
     return fig
 
-# %% ../../nbs/app/71_report.ipynb #e4587d94
+# %% ../../nbs/app/71_report.ipynb #f5d67056
 @styled
 def accuracy_figure(rows:list[dict], # method, bits, top1 (percent); full precision, with bits None, is the first
                    ) -> Figure:
@@ -174,7 +175,7 @@ def _point(ax, x, y):
     ax.plot(x, y, 'o', color=BLUE)
     ax.annotate(f'{x:.1f}', (x,y), (-6,0), textcoords='offset points', ha='right', va='center', fontsize=7)
 
-# %% ../../nbs/app/71_report.ipynb #fc8bf224
+# %% ../../nbs/app/71_report.ipynb #5a057176
 CSS = """:root{color-scheme:light dark;--ink:#1d2126;--paper:#fff;--soft:#5b6670;--line:#d8dee4;--card:#f4f6f8}
 @media(prefers-color-scheme:dark){:root{--ink:#e4e8ec;--paper:#14171a;--soft:#9aa6b2;--line:#343b42;--card:#1e2328}}
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
@@ -190,7 +191,7 @@ table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 td,th{padding:.25rem 1rem .25rem 0;text-align:left;border-bottom:1px solid var(--line)}
 td{overflow-wrap:anywhere}.columns td,th{white-space:nowrap}th{color:var(--soft);font-weight:600}"""
 
-# %% ../../nbs/app/71_report.ipynb #a3d49bc0
+# %% ../../nbs/app/71_report.ipynb #e231f3a4
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width,initial-scale=1"><title>{{ title }}</title><style>{{ css }}</style>
 <main><h1>{{ title }}</h1><p class="verdict">{{ verdict }}</p>
@@ -201,7 +202,7 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
 {% for row in s.rows %}<tr>{% for c in row %}<td>{{ c }}</td>{% endfor %}</tr>{% endfor %}
 </table>{% endif %}</div></section>{% endfor %}</main></html>"""
 
-# %% ../../nbs/app/71_report.ipynb #acbe2865
+# %% ../../nbs/app/71_report.ipynb #c2fa892d
 def page(title:str, verdict:str, # the answer, in a sentence
          facts:list, # (name, value) pairs, shown large
          sections:list # `figure` or `table` sections
@@ -214,7 +215,7 @@ def table(title:str, rows:list, head=(), note:str='') -> dict:
     "A section that shows `rows`"
     return dict(title=title, rows=rows, head=head, note=note)
 
-# %% ../../nbs/app/71_report.ipynb #6e4fbc51
+# %% ../../nbs/app/71_report.ipynb #2f6b0014
 def figure(run:Run, name:str, # of the file, without suffix
            fig:Figure, title:str, note:str='', raster:bool=False # PNG in place of SVG
           ) -> dict:
@@ -224,7 +225,7 @@ def figure(run:Run, name:str, # of the file, without suffix
     inline = Markup('<img alt="{}" src="data:image/png;base64,{}">').format(title, base64.b64encode(data).decode())
     return dict(title=title, note=note, figure=inline if raster else Markup(data.decode()))
 
-# %% ../../nbs/app/71_report.ipynb #8f1655ba
+# %% ../../nbs/app/71_report.ipynb #26c63e73
 def demo_verdict(rows:list[dict]) -> str:
     "The demo's outcome in a sentence"
     bits = rows[-1]['bits']; at = {r['method']:r['top1'] for r in rows if r['bits'] in (None,bits)}
@@ -239,11 +240,12 @@ def demo_table(rows:list[dict]) -> tuple[list,list]: # names of the columns, row
                                    f"{r['seconds']:.1f}"))
     return ['bits','method','top-1, %','points','time, s'], cells
 
-# %% ../../nbs/app/71_report.ipynb #722b9ac9
+# %% ../../nbs/app/71_report.ipynb #0ef2e6b2
 def verdict(config:dict, result:dict) -> str:
     "The run's outcome in a sentence"
     if config['command']=='demo': return demo_verdict(result['rows'])
     model,bits = config['model'],config.get('bits','').upper()
+    if mean := result.get('mean_bits'): bits = f"{mean.upper()} on average"
     if not bits: return f"{config['n']} images synthesized from {model}'s weights alone, by the recipe {config['recipe']}."
     if 'top1' not in result:
         return f"{model} quantized to {bits}. No labelled data, so no accuracy: sadag evaluate RUN --data DATA adds it."
@@ -251,10 +253,11 @@ def verdict(config:dict, result:dict) -> str:
     return (f"{model} at {bits} is right on {top1:.2f} % of the images, at full precision on {full:.2f} %: "
             f"{abs(lost):.2f} points {'lost' if lost>=0 else 'gained'}.")
 
-# %% ../../nbs/app/71_report.ipynb #0da99dc7
+# %% ../../nbs/app/71_report.ipynb #c902bd49
 FACTS = dict(fp_top1=('top-1, full precision','{:.2f} %'), top1=('top-1, quantized','{:.2f} %'),
              synthesis_seconds=('synthesis','{:.1f} s'), reconstruction_seconds=('reconstruction','{:.1f} s'),
-             seconds=('whole time','{:.1f} s'), peak_mib=('peak memory','{:.0f} MiB'))
+             allocation_seconds=('allocation of bits','{:.1f} s'), kilobytes=('size','{:.1f} kB'),
+             giga_bitops=('bit operations','{:.3g} G'), seconds=('whole time','{:.1f} s'), peak_mib=('peak memory','{:.0f} MiB'))
 
 def facts(result:dict) -> list[tuple[str,str]]:
     "What was measured, named and with its unit"
@@ -266,7 +269,7 @@ def settings(config:dict) -> list[dict]:
     return [table('Settings', [(k, ', '.join(map(str,v)) if isinstance(v,list) else v) for k,v in shown.items()]),
             table('Versions', config.get('versions',{}).items())]
 
-# %% ../../nbs/app/71_report.ipynb #7ea9c165
+# %% ../../nbs/app/71_report.ipynb #e56b2ea8
 def first_images(run:Run, n:int=64) -> torch.Tensor|None: # (n, c, h, w), 0 to 1
     "The first images of the run as pixels, None if it has none"
     path = run.file('images.safetensors')
@@ -274,14 +277,17 @@ def first_images(run:Run, n:int=64) -> torch.Tensor|None: # (n, c, h, w), 0 to 1
     with safe_open(path, 'pt') as f: x = f.get_slice('images')[:n]
     return Card(**run.config['card']).pixels(x.float())
 
-# %% ../../nbs/app/71_report.ipynb #e193d00f
+# %% ../../nbs/app/71_report.ipynb #64445e7f
 PLOTS = ( # file, stage and the keys that tell its rows apart, figure, title, note
     ('losses', 'synthesize', ('batch','step'), losses_figure, 'Losses while synthesizing',
      'mean over batches; the band is their spread'),
     ('units', 'unit', ('unit',), units_figure, 'Error of each unit, and its time',
      'units in the order they are reconstructed'),
     ('reconstruction', 'reconstruct', ('unit','step'), reconstruction_figure, 'Error while reconstructing',
-     'of a random batch each time, in multiples of the error of rounding to nearest'))
+     'of a random batch each time, in multiples of the error of rounding to nearest'),
+    ('front', 'front', ('by','kind','name'), styled(front_figure), 'Bits under a limit',
+     'sensitivity summed over layers; the front is the least for every limit'),
+    ('bits', 'bits', ('layer',), styled(bits_figure), 'Bits of each layer', 'what a layer reads, and its weights'))
 
 def plots(run:Run, only:str='', # the file of one plot; all by default
           prefix:str='', source:Run|None=None # of file names; run whose rows are drawn, by default `run`
@@ -297,11 +303,18 @@ def images_section(run:Run, source:Run, name:str, title:str) -> list[dict]:
     note = f"the first {len(x)}, as pixels: the normalisation is undone"
     return [figure(run, name, images_figure(x, 16 if x.shape[-1]<64 else 8), title, note, raster=True)]
 
-# %% ../../nbs/app/71_report.ipynb #a592d292
+# %% ../../nbs/app/71_report.ipynb #ec277f9a
 def run_sections(run:Run) -> list[dict]:
     "What there is to show of a run"
     title = 'Calibration images' if run.config.get('images') else 'Synthetic images'
-    return images_section(run, run, 'images', title) + plots(run)
+    return images_section(run, run, 'images', title) + plots(run) + front_section(run)
+
+def front_section(run:Run) -> list[dict]:
+    "The table of uniform and allocated bits of a run that allocated them"
+    rows = stage(run.metrics, 'front', 'by', 'kind', 'name')
+    if not rows: return []
+    head,cells = front_table(rows)
+    return [table('Uniform bits, and allocated ones at the same cost', cells, head, 'sensitivities, summed over layers')]
 
 def demo_sections(run:Run) -> list[dict]:
     "The demo's table and picture, and the images of each recipe"
@@ -313,7 +326,7 @@ def demo_sections(run:Run) -> list[dict]:
         out += images_section(run, source, name, f'Images of {name}') + plots(run, 'losses', f'{name}-', source)
     return out
 
-# %% ../../nbs/app/71_report.ipynb #78f82548
+# %% ../../nbs/app/71_report.ipynb #adc2ee21
 def run_report(run:Run|str) -> Run:
     "Write the run's figures and report.html from the files in its folder"
     run = run if isinstance(run,Run) else Run.open(run)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['UNITS', 'LIKE', 'Costs', 'count', 'read_latency', 'offers', 'Allocation', 'harm', 'allocation', 'front', 'solve',
            'best', 'amount', 'told', 'check_limits', 'Plan', 'plan', 'allocate', 'rows_of', 'front_figure',
-           'bits_figure', 'front_table']
+           'bits_figure', 'mean_bits', 'front_table']
 
 # %% ../../nbs/mixed/51_allocate.ipynb #d3024a95
 import json, math, re
@@ -317,6 +317,13 @@ def bits_figure(rows:list[dict]) -> Figure: # stage 'bits'
     ax.set(ylabel='bits', ylim=(0,9.5), xticks=i); ax.set_xticklabels([r['layer'] for r in rows], rotation=60, ha='right', fontsize=7)
     ax.legend(fontsize=7, ncols=2, frameon=False, loc='upper center')
     return fig
+
+# %% ../../nbs/mixed/51_allocate.ipynb #bc57d2a7
+def mean_bits(p:Plan, chosen:Allocation) -> str: # such as 'w3.1a2.9'
+    "Mean bits of a weight, and of what a multiplication reads"
+    c,bits = p.costs,chosen.bits; read = {n:b.input for n,b in bits.items() if b.input}
+    weights = sum(c.numbers[n]*b.weights for n,b in bits.items())/sum(c.numbers.values())
+    return f"w{weights:.1f}a{sum(c.macs[n]*a for n,a in read.items())/sum(c.macs[n] for n in read):.1f}"
 
 # %% ../../nbs/mixed/51_allocate.ipynb #96409dfb
 def front_table(rows:list[dict]) -> tuple[list, list]: # names of the columns, rows of text

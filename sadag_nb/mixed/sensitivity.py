@@ -66,14 +66,14 @@ def _place(names:tuple, parts:list, seen:dict, pieces:list, symmetric:bool) -> P
     noise = [sum((g(seen[p])-seen[p]).square().sum()/n for p,g,n in zip(parts,grids[k],count)) for k in WIDTHS]
     return Place(names, parts, unit, sum(seen[p].numel()//n for p,n in zip(parts,count)), grids, torch.stack(noise))
 
-# %% ../../nbs/mixed/50_sensitivity.ipynb #fa2d63cf
+# %% ../../nbs/mixed/50_sensitivity.ipynb #a1b40dcd
 @torch.no_grad()
 def places(graph:fx.GraphModule, # from `trace`
            images:Tensor, # (n, c, h, w): activation grids are fitted to these
            symmetric:bool=False # signed weight codes
           ) -> tuple[list[Unit], list[Place], list[Place]]: # full-precision units, weights, inputs
     "The network's units with all quantizers off, and the places in them"
-    model = prepare(graph, Policy('w8a8', symmetric=symmetric), init=False)
+    model = prepare(graph, Policy('w8a8', symmetric=symmetric), init=False).to(images.device)
     named,pieces,seen = layers(model),cut(model, model.ends),{}
     weights = {(n,):[weight_of(named[n])] for n in model.policy.resolve(graph)}
     inputs = {s.layers:[model.get_submodule(f'{t}_quantizer') for t in s.tensors] for s in shared_inputs(graph)}
