@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['DEMO', 'DEMO_RECIPES', 'open_device', 'weights_sha256', 'open_network', 'open_labelled', 'open_calibration',
-           'checked_images', 'check_folder', 'working', 'timed', 'make_images', 'run_synthesize', 'make_model',
-           'measure', 'run_quantize', 'open_run', 'run_evaluate', 'nearest', 'calibrated', 'demo']
+           'checked_images', 'check_folder', 'working', 'timed', 'make_images', 'run_synthesize', 'check_auto',
+           'make_policy', 'make_model', 'measure', 'run_quantize', 'open_run', 'run_evaluate', 'nearest', 'calibrated',
+           'demo']
 
-# %% ../../nbs/app/70_pipeline.ipynb #99518630
+# %% ../../nbs/app/70_pipeline.ipynb #57a45036
 import hashlib, json, os, shutil, time
 import torch
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from torch import Tensor, nn
 from ..core import (DataError, Run, RunError, SadagError, SettingError, at_least, default_device, load_tensors,
-                           peak_mib, save_tensors)
+                           peak_mib, save_tensors, write_text)
 from ..models.zoo import pretrained
 from ..models.datasets import calibration, loader, open_images, top1
 from ..graph.trace import trace
@@ -23,11 +24,13 @@ from ..graph.probe import probe
 from ..quant.policy import Policy
 from ..quant.prepare import load_quantized, prepare, save_quantized
 from ..quant.reconstruct import quantize
+from ..mixed.allocate import Plan, best, mean_bits, plan, rows_of
+from ..mixed.sensitivity import sensitivity
 from ..synth.recipes import get_recipe
 from ..synth.synthesize import synthesize
 from .report import run_report
 
-# %% ../../nbs/app/70_pipeline.ipynb #ab7227cb
+# %% ../../nbs/app/70_pipeline.ipynb #fe0b40a0
 def open_device(device:str|None=None # 'cpu', 'cuda', 'cuda:1', …; the accelerator if there is one by default
                ) -> torch.device:
     "The device by that name, if work can run there"
@@ -35,14 +38,14 @@ def open_device(device:str|None=None # 'cpu', 'cuda', 'cuda:1', …; the acceler
     except (RuntimeError, AssertionError):
         raise SettingError(f"device {device!r} cannot be used here: give --device cpu, or leave it out") from None
 
-# %% ../../nbs/app/70_pipeline.ipynb #c70ca52f
+# %% ../../nbs/app/70_pipeline.ipynb #7bbfcf79
 def weights_sha256(net:nn.Module) -> str:
     "A short hash of all parameters and buffers"
     h = hashlib.sha256()
     for k,v in net.state_dict().items(): h.update(k.encode()); h.update(v.cpu().contiguous().numpy().tobytes())
     return h.hexdigest()[:16]
 
-# %% ../../nbs/app/70_pipeline.ipynb #299090b3
+# %% ../../nbs/app/70_pipeline.ipynb #ffa1f100
 def open_network(model:str, # name, torchvision:NAME, or path/to/file.py:factory
                  weights:str|None=None, # file, DEFAULT, random
                  input:tuple|None=None, # (c, h, w) of a network that carries no card
@@ -53,14 +56,14 @@ def open_network(model:str, # name, torchvision:NAME, or path/to/file.py:factory
     if synthesis: probe(graph)
     return net, graph
 
-# %% ../../nbs/app/70_pipeline.ipynb #fe3e9bc1
+# %% ../../nbs/app/70_pipeline.ipynb #6188ab32
 def open_labelled(data:str, card): # images and labels
     "The labelled images that `data` names"
     images = open_images(data, card)
     if images.labels is None: raise DataError(f"{data} has no labels: accuracy needs one folder a class")
     return images
 
-# %% ../../nbs/app/70_pipeline.ipynb #f07c73c3
+# %% ../../nbs/app/70_pipeline.ipynb #d74a0817
 def open_calibration(images:str, # run folder, .safetensors file, or folder or archive of real images
                      card, n:int, seed:int) -> Tensor: # (n, c, h, w), normalised
     "The calibration images that `images` names; of real ones, `n` drawn at random"
@@ -79,7 +82,7 @@ def checked_images(x:Tensor|None, path, card) -> Tensor:
     if not x.isfinite().all(): raise DataError(f"{path} holds images that are not finite: make them again")
     return x.float()
 
-# %% ../../nbs/app/70_pipeline.ipynb #4f0db8be
+# %% ../../nbs/app/70_pipeline.ipynb #c0fe7b69
 def check_folder(out, settings:dict):
     "`RunError` if the folder `out` has other contents than a run with these `settings`"
     path = Path(out)
@@ -91,7 +94,7 @@ def check_folder(out, settings:dict):
             raise RunError(f"{out} was made with {k} = {old.get(k)!r}, not {v!r}: repeat its settings to go on, "
                            "or give another --out")
 
-# %% ../../nbs/app/70_pipeline.ipynb #e77110c2
+# %% ../../nbs/app/70_pipeline.ipynb #deeeb14b
 @contextmanager
 def working(out, net:nn.Module, # run folder, network
             free:dict, # settings that may change from one call to the next
@@ -105,7 +108,7 @@ def working(out, net:nn.Module, # run folder, network
         if missing and not any(Path(out).rglob('*.safetensors')): shutil.rmtree(missing[-1], ignore_errors=True)
         raise
 
-# %% ../../nbs/app/70_pipeline.ipynb #6e9bdb0a
+# %% ../../nbs/app/70_pipeline.ipynb #51c62d27
 @contextmanager
 def timed(run:Run, name:str):
     "Add the seconds the block takes to the run's result `name`, stopped blocks included"
@@ -113,7 +116,7 @@ def timed(run:Run, name:str):
     try: yield
     finally: run.record(**{name: before+time.perf_counter()-start})
 
-# %% ../../nbs/app/70_pipeline.ipynb #eaa5b1af
+# %% ../../nbs/app/70_pipeline.ipynb #50f9b1b2
 def make_images(run:Run, net:nn.Module, device, recipe:str, n:int, steps:int, batch:int, seed:int
                ) -> Tensor: # (n, c, h, w), normalised
     "The run's synthetic images, made where they are not there yet"
@@ -126,7 +129,7 @@ def make_images(run:Run, net:nn.Module, device, recipe:str, n:int, steps:int, ba
     shutil.rmtree(run.file('images'), ignore_errors=True)
     return load_tensors(path)[0]['images']
 
-# %% ../../nbs/app/70_pipeline.ipynb #3e3ad571
+# %% ../../nbs/app/70_pipeline.ipynb #8949a674
 def run_synthesize(model:str, out:str, weights:str|None=None, input:tuple|None=None, # see `open_network`
                    recipe:str='sadag', n:int=128, # images
                    steps:int=300, # generator steps a batch, all phases together
@@ -141,7 +144,28 @@ def run_synthesize(model:str, out:str, weights:str|None=None, input:tuple|None=N
         run.record(peak_mib=peak_mib())
     return run_report(run)
 
-# %% ../../nbs/app/70_pipeline.ipynb #686772c4
+# %% ../../nbs/app/70_pipeline.ipynb #8637231b
+def check_auto(bits:str, graph:nn.Module, policy:Policy, limits:dict # what `plan` takes; None: not given
+              ) -> Plan|None:
+    "The task of `auto` bits, checked; None for bits that are given"
+    limits = {k:v for k,v in limits.items() if v is not None}
+    if bits=='auto': return plan(graph, policy=policy, **limits)
+    if limits: raise SettingError(f"{next(iter(limits))} is for bits that are allocated: give --bits auto with it, or leave it out")
+
+def make_policy(run:Run, p:Plan, x:Tensor, device, seed:int) -> Policy:
+    "The run's allocated bits, chosen if they are not there yet"
+    path = run.file('policy.json')
+    if not path.is_file():
+        with timed(run, 'allocation_seconds'):
+            sens = sensitivity(p.graph, x.to(device), p.criterion, p.policy.symmetric, seed=seed)
+            chosen = best(sens, p.costs, p.choices, p.limits)
+            for row in rows_of(p, sens, chosen): run.log(**row)
+        run.record(mean_bits=mean_bits(p, chosen), kilobytes=chosen.cost['size']/1e3, giga_bitops=chosen.cost['bitops']/1e9,
+                   sensitivity=chosen.sensitivity)
+        write_text(path, json.dumps(chosen.policy(p.policy).as_dict(), indent=1))
+    return Policy(**json.loads(path.read_text()))
+
+# %% ../../nbs/app/70_pipeline.ipynb #02b2a1b6
 def make_model(run:Run, net:nn.Module, device, x:Tensor, policy:Policy, steps:int, batch:int, seed:int) -> nn.Module:
     "The run's quantized model, reconstructed if it is not there yet"
     path = run.file('model.safetensors')
@@ -156,31 +180,37 @@ def measure(run:Run, net:nn.Module, qmodel:nn.Module, device, test, data:str):
     batches = loader(test, net.card)
     run.record(data=data, fp_top1=top1(net, batches, device), top1=top1(qmodel, batches, device))
 
-# %% ../../nbs/app/70_pipeline.ipynb #bcb73b34
+# %% ../../nbs/app/70_pipeline.ipynb #6ebeb7ad
 def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=None, # see `open_network`
                  images:str|None=None, # see `open_calibration`; synthesized if None
-                 bits:str='w4a4', layers:dict|list|None=None, # policy; exceptions, {layer name: bits} or pairs
+                 bits:str='w4a4', layers:dict|list|None=None, # policy, or 'auto'; exceptions, {layer name: bits} or pairs
+                 size:str|None=None, bitops:str|None=None, time:str|None=None, latency:str|None=None, # of auto, see `plan`
+                 criterion:str|None=None, activations:int|None=None, # likewise
                  unit_steps:int=400, unit_batch:int=32, # reconstruction steps a unit, images a step
                  data:str|None=None, # labelled images to measure accuracy on
                  recipe:str='sadag', n:int=128, steps:int=300, batch:int=128, # see `run_synthesize`
                  seed:int=0, device:str|None=None) -> Run:
     "Quantize `model` into run folder `out`"
     at_least(1, n=n, steps=steps, batch=batch, unit_steps=unit_steps, unit_batch=unit_batch); get_recipe(recipe)
-    device,policy = open_device(device),Policy(bits, dict(layers or ()))
+    device,policy = open_device(device),Policy('w8a8' if bits=='auto' else bits, dict(layers or ()))
+    auto = dict(size=size, bitops=bitops, time=time, latency=latency, criterion=criterion, activations=activations)
     net,graph = open_network(model, weights, input, synthesis=images is None); policy.resolve(graph)
+    task = check_auto(bits, graph, policy, auto)
     test = data and open_labelled(data, net.card)
     x = images and open_calibration(images, net.card, n, seed)
     how = dict(images=images, n=len(x)) if images else dict(recipe=recipe, n=n, steps=steps, batch=batch)
     with working(out, net, dict(weights=weights, input=input), command='quantize', model=model,
-                 bits=bits, layers=policy.layers, unit_steps=unit_steps, unit_batch=unit_batch, seed=seed, **how) as run:
+                 bits=bits, layers=policy.layers, unit_steps=unit_steps, unit_batch=unit_batch, seed=seed, **how,
+                 **(auto if task else {})) as run:
         if images: save_tensors(run.file('images.safetensors'), {'images':x})
         else: x = make_images(run, net, device, recipe, n, steps, batch, seed)
+        if task: policy = make_policy(run, task, x, device, seed)
         qmodel = make_model(run, net, device, x, policy, unit_steps, unit_batch, seed)
         if data: measure(run, net, qmodel, device, test, data)
         run.record(peak_mib=peak_mib())
     return run_report(run)
 
-# %% ../../nbs/app/70_pipeline.ipynb #62d0849d
+# %% ../../nbs/app/70_pipeline.ipynb #abb9598b
 def open_run(path:str) -> tuple[Run, nn.Module, nn.Module]: # run, full-precision and quantized network
     "The networks of the finished run at `path`"
     run = Run.open(path); c = run.config
@@ -191,7 +221,7 @@ def open_run(path:str) -> tuple[Run, nn.Module, nn.Module]: # run, full-precisio
         raise RunError(f"the weights of {c['model']} have changed since {path} was made: quantize again")
     return run, net, load_quantized(run.file('model.safetensors'), net)
 
-# %% ../../nbs/app/70_pipeline.ipynb #86ed5775
+# %% ../../nbs/app/70_pipeline.ipynb #6149cb97
 def run_evaluate(run:str, # run folder
                  data:str, # labelled images
                  device:str|None=None) -> Run:
@@ -200,7 +230,7 @@ def run_evaluate(run:str, # run folder
     measure(found, net, qmodel, device, open_labelled(data, net.card), data)
     return run_report(found)
 
-# %% ../../nbs/app/70_pipeline.ipynb #dd8be2c6
+# %% ../../nbs/app/70_pipeline.ipynb #cb2cba09
 DEMO = 'resnet20-digits'
 DEMO_RECIPES = ('noise','genie','sadag')
 
@@ -218,7 +248,7 @@ def calibrated(run:Run, recipe:str, bits:str, device:str|None) -> dict:
     seconds = made['synthesis_seconds']+done['reconstruction_seconds']
     return dict(bits=bits, method=recipe, seconds=seconds, top1=done['top1'])
 
-# %% ../../nbs/app/70_pipeline.ipynb #721618ce
+# %% ../../nbs/app/70_pipeline.ipynb #8b6ce383
 def demo(out:str='runs/demo', n:int=128, steps:int=300, # images, generator steps
          unit_steps:int=200, # reconstruction steps a unit
          widths:tuple=('w4a4','w2a2'), seed:int=0, device:str|None=None) -> Run:
