@@ -63,6 +63,9 @@ def typeset(site:Path, node_modules:Path):
     made = dict(zip(sources, json.loads(call('node', kept/'katex.js', input=json.dumps(equations), env=env))))
     bad = [f"{sources[k].relative_to(site)}: {v['error']}" for k,v in made.items() if 'error' in v]
     if bad: raise SystemExit('\n'.join(['docs: equations that KaTeX cannot read', *bad]))
+    path = site/'search.json'; index = json.loads(path.read_text(encoding='utf-8'))
+    for item in index['items']: item['text'] = re.sub(r'\\[()\[\]]', '', item['text']) # results quote equations as text
+    path.write_text(json.dumps(index, ensure_ascii=False), encoding='utf-8')
     for p,t in texts.items():
         put = lambda m: f"<{m[1]} class=\"equation\">{made[m[2].strip()[2:-2],m[1]=='div']['html']}</{m[1]}>"
         p.write_text(MATH.sub(put, t), encoding='utf-8')

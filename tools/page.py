@@ -139,7 +139,7 @@ class Page:
     def origin(self): # cell with links to the notebook and what it exports
         files = [('Notebook', self.path)] + ([('Module', Path(self.module.__file__))] if self.module else [])
         links = [f'{what} [`{p.relative_to(root).as_posix()}`]({repository(p)})' for what,p in files]
-        return new_markdown_cell(' · '.join(links) + '\n{.origin}')
+        return new_markdown_cell(' · '.join(links) + '\n{.origin data-search-exclude=""}')
 
     def markdown(self, book:list) -> str: # of all pages
         "The page's text; its pictures by address relative to it are then in `pictures`"
