@@ -183,7 +183,7 @@ def _equations(choices:list[dict], variables:list) -> tuple[np.ndarray, np.ndarr
             for a in o: add(lambda _,m,b: (b.input==a)*((m==first)-(m==n)), 0)
     return np.array(rows, float), np.array(right, float)
 
-# %% ../../nbs/mixed/51_allocate.ipynb #0c629177
+# %% ../../nbs/mixed/51_allocate.ipynb #78c4329f
 def solve(choices:list[dict], costs:Costs, limits:dict, # 'size', 'bitops', 'time' -> largest accepted cost
           aim, # function of family's layers, layer and its Bits, what to make small in sum
           seconds:float=60. # time for the solver
@@ -195,10 +195,16 @@ def solve(choices:list[dict], costs:Costs, limits:dict, # 'size', 'bitops', 'tim
     for by,limit in limits.items():
         room = limit-(costs.fixed if by=='size' else 0); row = np.array([costs.of(by, n, b) for _,n,b in variables])
         rules.append(LinearConstraint(row[None]/row.max(), ub=room/row.max()))
-    found = milp(value*1e4/max(value.sum(),1e-300), integrality=np.ones(len(value)), bounds=Bounds(0,1), constraints=rules,
-                 options=dict(time_limit=seconds, mip_rel_gap=0.))
-    if found.x is None: raise SadagError(f"the solver found no allocation ({found.message.strip()}): give wider limits")
-    return {n:b for (_,n,b),x in zip(variables,found.x) if x>.5}, found.mip_gap or 0.
+    free,scale,kept,gap = np.ones(len(value), bool),value.sum(),None,0.
+    while True: # what is worse alone than the best sum so far cannot be part of a better one
+        found = milp(value*free*1e4/max(scale,1e-300), integrality=np.ones(len(value)), bounds=Bounds(0,free), constraints=rules,
+                     options=dict(time_limit=seconds, mip_rel_gap=0.))
+        if found.x is None: break
+        kept,gap = found.x>.5,found.mip_gap or 0.; scale = value[kept].sum(); worse = free&(value>scale*(1+1e-9))
+        if not worse.any(): break
+        free &= ~worse
+    if kept is None: raise SadagError(f"the solver found no allocation ({found.message.strip()}): give wider limits")
+    return {n:b for (_,n,b),x in zip(variables,kept) if x}, gap
 
 def best(sens:Sensitivity, costs:Costs, choices:list[dict], limits:dict, seconds:float=60.) -> Allocation:
     "The least sensitive allocation within all limits"
