@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DATA', 'VERBS', 'Parser', 'shape', 'layer', 'out_option', 'machine_options', 'model_options', 'synthesis_options',
-           'quantize_options', 'auto_options', 'told', 'telling', 'recipes', 'sweeps', 'sweep', 'examined', 'version',
-           'demo_options', 'evaluate_options', 'sweep_options', 'report_options', 'parser', 'main', 'failed']
+           'quantize_options', 'auto_options', 'told', 'telling', 'recipes', 'sweeps', 'sweep', 'examined', 'report',
+           'version', 'demo_options', 'evaluate_options', 'sweep_options', 'report_options', 'parser', 'main', 'failed']
 
 # %% ../../nbs/app/72_cli.ipynb #ef3e33a8
 import argparse, re, sys
@@ -98,7 +98,7 @@ def telling(module:str, name:str):
     def verb(**options): told(getattr(import_module(f'sadag_nb.app.{module}'), name)(**options))
     return verb
 
-# %% ../../nbs/app/72_cli.ipynb #ceba175b
+# %% ../../nbs/app/72_cli.ipynb #cbc8ceca
 def recipes():
     "Print each recipe's name, source of images, loss terms and origin"
     from sadag_nb.synth.recipes import RECIPES
@@ -124,12 +124,19 @@ def examined(options:dict):
     from sadag_nb.app.examine import examine
     examine(*(options[k] for k in ('out','sweep','train','weights')))
 
+def report(sharpness:bool, data:str|None, n:int, run:str):
+    "Write a run's report, with its sharpness if asked, and print the outcome"
+    from sadag_nb.core import SettingError
+    if data and not sharpness: raise SettingError("--data is read for the sharpness alone: give --sharpness too")
+    if sharpness: telling('pipeline','run_sharpness')(run=run, data=data, n=n)
+    else: telling('report','run_report')(run=run)
+
 def version():
     "Print the versions of everything that decides a result"
     from sadag_nb.core import versions
     for name,value in versions().items(): print(f'{name:12} {value}')
 
-# %% ../../nbs/app/72_cli.ipynb #92056c22
+# %% ../../nbs/app/72_cli.ipynb #e4169f55
 def demo_options(p):
     out_option(p, 'runs/demo')
     p.opt('--n', 128, 'images of each recipe')
@@ -158,8 +165,12 @@ def sweep_options(p):
 
 def report_options(p):
     p.add_argument('run', help='run folder')
+    p.add_argument('--sharpness', action='store_true', help='first measure how the loss rises around the weights of both networks')
+    p.opt('--data', None, "images to measure it on: digits, cifar10:FOLDER, a folder or archive, a .safetensors file (default: the run's own)",
+          metavar='DATA')
+    p.opt('--n', 128, 'how many of them; memory and time grow with their number')
 
-# %% ../../nbs/app/72_cli.ipynb #6d66b554
+# %% ../../nbs/app/72_cli.ipynb #acac3c81
 VERBS = { # what it does, function, options
     'demo':       ('quantize the embedded digits network by four methods, and compare them', telling('pipeline','demo'),
                    demo_options, machine_options),
@@ -169,7 +180,7 @@ VERBS = { # what it does, function, options
                    model_options, quantize_options, synthesis_options, machine_options),
     'evaluate':   ('measure the accuracy of a quantized network', telling('pipeline','run_evaluate'),
                    evaluate_options, machine_options),
-    'report':     ('write the report of a run again', telling('report','run_report'), report_options),
+    'report':     ('write the report of a run again', report, report_options),
     'sweep':      ('compute a table of experiments, or what is missing of it', sweep, sweep_options, machine_options),
     'sweeps':     ('list the tables of experiments', sweeps),
     'recipes':    ('list the recipes for images', recipes),

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['DEMO', 'DEMO_RECIPES', 'open_device', 'weights_sha256', 'open_network', 'open_labelled', 'open_calibration',
            'checked_images', 'check_folder', 'working', 'timed', 'make_images', 'run_synthesize', 'check_auto',
-           'make_policy', 'make_model', 'measure', 'run_quantize', 'open_run', 'run_evaluate', 'nearest', 'calibrated',
-           'demo']
+           'make_policy', 'make_model', 'measure', 'run_quantize', 'open_run', 'run_evaluate', 'run_sharpness',
+           'nearest', 'calibrated', 'demo']
 
-# %% ../../nbs/app/70_pipeline.ipynb #57a45036
+# %% ../../nbs/app/70_pipeline.ipynb #681563eb
 import hashlib, json, os, shutil, time
 import torch
 from contextlib import contextmanager
@@ -19,11 +19,12 @@ from ..core import (DataError, Run, RunError, SadagError, SettingError, at_least
                            peak_mib, save_tensors, write_text)
 from ..models.zoo import pretrained
 from ..models.datasets import calibration, loader, open_images, top1
-from ..graph.trace import trace
+from ..graph.trace import fold, trace
 from ..graph.probe import probe
 from ..quant.policy import Policy
 from ..quant.prepare import load_quantized, prepare, save_quantized
 from ..quant.reconstruct import quantize
+from ..sharp.meter import measure as sharpness_of
 from ..mixed.allocate import Plan, best, mean_bits, plan, rows_of
 from ..mixed.sensitivity import sensitivity
 from ..synth.recipes import get_recipe
@@ -228,6 +229,18 @@ def run_evaluate(run:str, # run folder
     "Measure the run's two networks on `data`"
     device = open_device(device); found,net,qmodel = open_run(run)
     measure(found, net, qmodel, device, open_labelled(data, net.card), data)
+    return run_report(found)
+
+# %% ../../nbs/app/70_pipeline.ipynb #caf2c5e2
+def run_sharpness(run:str, # run folder
+                  data:str|None=None, # images, see `open_calibration`; by default the run's own
+                  n:int=128 # how many
+                 ) -> Run:
+    "Measure the sharpness of the run's two networks, and write its report"
+    at_least(1, n=n); found,net,qmodel = open_run(run)
+    x = open_calibration(data or run, net.card, n, seed=0)[:n]
+    measured = {'full precision':sharpness_of(net, fold(trace(net)), x), 'quantized':sharpness_of(net, qmodel, x)}
+    write_text(found.file('sharpness.json'), json.dumps({k:asdict(v) for k,v in measured.items()}, indent=1))
     return run_report(found)
 
 # %% ../../nbs/app/70_pipeline.ipynb #cb2cba09

@@ -7,10 +7,10 @@ __all__ = ['BLUE', 'ORANGE', 'GREEN', 'RED', 'PURPLE', 'INK', 'STYLE', 'CSS', 'P
            'images_figure', 'latest', 'stage', 'terms', 'mean_curve', 'panels', 'logarithmic', 'losses_figure',
            'units_figure', 'reconstruction_figure', 'accuracy_figure', 'page', 'table', 'figure', 'demo_verdict',
            'demo_table', 'verdict', 'facts', 'settings', 'first_images', 'plots', 'images_section', 'run_sections',
-           'front_section', 'demo_sections', 'run_report']
+           'front_section', 'sharpness_sections', 'demo_sections', 'run_report']
 
-# %% ../../nbs/app/71_report.ipynb #5ee06958
-import base64, functools, io
+# %% ../../nbs/app/71_report.ipynb #b2ee5735
+import base64, functools, io, json
 import matplotlib as mpl
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from safetensors import safe_open
 from ..core import Run, RunError, write_text
 from torchvision.utils import make_grid
 from ..models.zoo import Card
+from ..sharp.meter import Sharpness, sharpness_figure, sharpness_table
 from ..mixed.allocate import bits_figure, front_figure, front_table
 
 # %% ../../nbs/app/71_report.ipynb #15b9f970
@@ -303,11 +304,11 @@ def images_section(run:Run, source:Run, name:str, title:str) -> list[dict]:
     note = f"the first {len(x)}, as pixels: the normalisation is undone"
     return [figure(run, name, images_figure(x, 16 if x.shape[-1]<64 else 8), title, note, raster=True)]
 
-# %% ../../nbs/app/71_report.ipynb #ec277f9a
+# %% ../../nbs/app/71_report.ipynb #5eae0a46
 def run_sections(run:Run) -> list[dict]:
     "What there is to show of a run"
     title = 'Calibration images' if run.config.get('images') else 'Synthetic images'
-    return images_section(run, run, 'images', title) + plots(run) + front_section(run)
+    return images_section(run, run, 'images', title) + plots(run) + front_section(run) + sharpness_sections(run)
 
 def front_section(run:Run) -> list[dict]:
     "The table of uniform and allocated bits of a run that allocated them"
@@ -315,6 +316,15 @@ def front_section(run:Run) -> list[dict]:
     if not rows: return []
     head,cells = front_table(rows)
     return [table('Uniform bits, and allocated ones at the same cost', cells, head, 'sensitivities, summed over layers')]
+
+def sharpness_sections(run:Run) -> list[dict]:
+    "How the loss rises around the weights, of a run in which that was measured"
+    path = run.file('sharpness.json')
+    if not path.is_file(): return []
+    found = {k:Sharpness(**v) for k,v in json.loads(path.read_text()).items()}; head,rows = sharpness_table(found)
+    note = (f"rise of the reconstruction loss when the weights move by ρ in the worst direction found, or along random "
+            f"directions; {next(iter(found.values())).images} images")
+    return [figure(run, 'sharpness', styled(sharpness_figure)(found), 'Sharpness', note), table('Sharpness in numbers', rows, head)]
 
 def demo_sections(run:Run) -> list[dict]:
     "The demo's table and picture, and the images of each recipe"
