@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-NOT_SOURCE = shutil.ignore_patterns('.*', 'runs', 'build', '*.egg-info', '__pycache__', 'nbs')
+NOT_SOURCE = shutil.ignore_patterns('.*', 'runs', 'build', '_docs', '*.egg-info', '__pycache__', 'nbs')
 
 def call(*args, **kwargs):
     "Run a command; if it fails, the test fails with its output"

@@ -12,7 +12,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM,DRIVER,NPM = (shutil.which(n) for n in ('chromium','chromedriver','npm'))
 needs_npm = pytest.mark.skipif(not NPM, reason='npm is not installed')
-needs_browser = pytest.mark.skipif(not (NPM and CHROMIUM and DRIVER), reason='npm, chromium or chromedriver is not installed')
+needs_browser = pytest.mark.skipif(not (NPM and CHROMIUM and DRIVER), reason='needs npm, chromium, chromedriver')
 
 # The site and a browser
 
@@ -75,8 +75,8 @@ def notebooks() -> list: # in reading order
 def cells(path, kind): return [c for c in json.loads(path.read_text())['cells'] if c['cell_type']==kind]
 
 def equations(path) -> int: # written in the notebook's text
-    prose = re.sub(r'```.*?```|`[^`\n]*`', '', '\n\n'.join(''.join(c['source']) for c in cells(path,'markdown')), flags=re.S)
-    return len(re.findall(r'\$\$.+?\$\$|\$[^$\n]+\$', prose, re.S))
+    text = '\n\n'.join(''.join(c['source']) for c in cells(path,'markdown'))
+    return len(re.findall(r'\$\$.+?\$\$|\$[^$\n]+\$', re.sub(r'```.*?```|`[^`\n]*`', '', text, flags=re.S), re.S))
 
 # Reading
 
@@ -90,7 +90,7 @@ SEEN = '''{
 
 @needs_browser
 def test_reading_order(browser, address):
-    "From page to page by the links at the foot: every notebook, whole, on every width of screen, and nothing from elsewhere"
+    "From page to page by the links at the foot: every notebook, whole, wide and narrow, and nothing from elsewhere"
     here,came_from = address + 'index.html',None
     for path in notebooks():
         browser.screen(1400); browser.get(here); seen = browser.js(SEEN)
@@ -100,7 +100,7 @@ def test_reading_order(browser, address):
         assert not seen['blank']
         for width in (1400,390):
             browser.screen(width)
-            assert browser.js('document.documentElement.scrollWidth')<=width, f'{path} is wider than a screen of {width}'
+            assert browser.js('document.documentElement.scrollWidth')<=width, f'{path} on {width} pixels'
         assert browser.complaints()==[]
         assert [u for u in browser.requested() if not u.startswith((address,'data:','blob:'))]==[]
         here,came_from = seen['next'],here
@@ -112,8 +112,9 @@ def test_requests_elsewhere_would_be_noticed(browser):
     assert 'http://elsewhere.example/' in browser.requested() and browser.complaints()
 
 @needs_browser
-@pytest.mark.parametrize('words, page', [('adaptive rounding', 'quant/adaround.html'), ('gradient matching', 'synth/gradient_matching.html'),
-                                         ('top1', 'models/datasets.html')])
+@pytest.mark.parametrize('words, page', [
+    ('adaptive rounding', 'quant/adaround.html'), ('gradient matching', 'synth/gradient_matching.html'),
+    ('top1', 'models/datasets.html')])
 def test_search(browser, address, words, page):
     browser.find_element(By.CSS_SELECTOR, '.md-search__button').click()
     field = 'document.activeElement.shadowRoot?.querySelector("input")'
@@ -145,12 +146,14 @@ CONTRAST = '''(() => {
   const shine = css => { const c = css.match(/[\\d.]+/g).map(Number)
     const f = c.slice(0,3).map(v => v/255).map(v => v<=.03928 ? v/12.92 : ((v+.055)/1.055)**2.4)
     return .2126*f[0] + .7152*f[1] + .0722*f[2] }
-  const paint = document.createElement('canvas').getContext('2d', {willReadFrequently: true}), back = getComputedStyle(document.body).backgroundColor
+  const paint = document.createElement('canvas').getContext('2d', {willReadFrequently: true})
+  const back = getComputedStyle(document.body).backgroundColor
   const over = css => { for (const c of [back, css]) { paint.fillStyle = c; paint.fillRect(0,0,1,1) }
     return 'rgb(' + [...paint.getImageData(0,0,1,1).data].slice(0,3).join() + ')' }
   const seen = s => shine(over(getComputedStyle(document.querySelector(s)).color)), b = shine(over(back))
   const ratio = a => (Math.max(a,b)+.05)/(Math.min(a,b)+.05)
-  return {back: b, text: ratio(seen('article h2 + p')), quote: ratio(seen('article blockquote p')), link: ratio(seen('article p a')), equation: ratio(seen('article .katex'))}
+  const what = {text: 'h2 + p', quote: 'blockquote p', link: 'p a', equation: '.katex'}
+  return Object.assign({back: b}, ...Object.keys(what).map(k => ({[k]: ratio(seen('article ' + what[k]))})))
 })()'''
 
 @needs_browser
@@ -161,6 +164,7 @@ def test_themes(browser, address, theme):
     seen = browser.js(CONTRAST)
     assert seen['back']>.8 if theme=='light' else seen['back']<.05
     assert seen['text']>7 and seen['equation']>7 and min(seen['link'],seen['quote'])>4.5, seen
+    browser.get(address + 'index.html')
     assert browser.js('getComputedStyle(document.querySelector("article img")).backgroundColor')=='rgb(255, 255, 255)'
 
 @needs_browser
@@ -225,7 +229,8 @@ def test_link_to_no_file_ends_the_build(tools):
     p.nb.cells[2].source += ' [gone](gone.ipynb)'
     with pytest.raises(SystemExit, match='links to gone.ipynb: no such file'): p.markdown([p])
 
-@pytest.mark.parametrize('printed, left', [('\x1b[31mred\x1b[0m\n', 'red'), (' 10%|#   | 1/9\r100%|####| 9/9\n', ''), ('a\rb\n', 'b'), ('a\r\nb', 'a\nb')])
+@pytest.mark.parametrize('printed, left', [
+    ('\x1b[31mred\x1b[0m\n', 'red'), (' 10%|#   | 1/9\r100%|####| 9/9\n', ''), ('a\rb\n', 'b'), ('a\r\nb', 'a\nb')])
 def test_outputs_are_as_a_terminal_leaves_them(tools, printed, left):
     _,page,_ = tools
     assert page.terminal(printed)==left

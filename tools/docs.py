@@ -25,7 +25,7 @@ def packages() -> Path: # what npm installed
     wanted = (kept/'package-lock.json').read_text(); done = place/'installed'
     if done.is_file() and done.read_text()==wanted: return place/'node_modules'
     npm = shutil.which('npm')
-    if not npm: raise SystemExit('docs: npm is missing, which brings KaTeX for the equations: install Node.js 18 or newer with npm')
+    if not npm: raise SystemExit('docs: npm is missing, which brings KaTeX: install Node.js 18 or newer with npm')
     for f in ('package.json','package-lock.json'): shutil.copy(kept/f, place)
     call(npm, 'ci', '--no-audit', '--no-fund', cwd=place); done.write_text(wanted)
     return place/'node_modules'
@@ -46,7 +46,8 @@ def write(pages:list, katex:Path):
     (docs/'katex/katex.min.css').write_text(re.sub(r',url\([^)]*\.(woff|ttf)\) format\("\w+"\)', '', css))
     shutil.copy(kept/'site.css', docs)
     for p in pages:
-        page = docs/f'{p.address}.md'; page.parent.mkdir(exist_ok=True); page.write_text(p.markdown(pages), encoding='utf-8')
+        page = docs/f'{p.address}.md'; page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(p.markdown(pages), encoding='utf-8')
         for to,data in p.pictures.items():
             (page.parent/to).parent.mkdir(parents=True, exist_ok=True); (page.parent/to).write_bytes(data)
     config = yaml.safe_load((kept/'mkdocs.yml').read_text()); names = config['extra'].pop('sections')

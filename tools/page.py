@@ -1,6 +1,7 @@
 "One notebook as a page of the site"
 import ast, inspect, os, re
 from dataclasses import is_dataclass
+from functools import cache
 from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
@@ -14,7 +15,7 @@ from nbformat.v4 import new_markdown_cell, new_output
 from readme import LINK, shown
 
 cfg = get_config(); root = cfg.config_path
-WIDGET = 'application/vnd.jupyter.widget-view+json'
+WIDGET,NOTE = 'application/vnd.jupyter.widget-view+json','*Interactive: run the notebook to use it.*'
 CODE_OR_LINK = re.compile(r'(`{3,})[\s\S]*?\1|`([^`\n]+)`|' + LINK.pattern)
 EXPORT = {'export','exports','exporti'}
 
@@ -32,7 +33,8 @@ def fence(text:str, kind:str) -> str: return f'````{kind}\n{text}\n````'
 def fields(o:type) -> str:
     "The first line of a class and its annotated fields, as written"
     source = dedent(inspect.getsource(o)); tree = ast.parse(source).body[0]; lines = source.splitlines()
-    return '\n'.join([lines[tree.lineno-1], *(lines[n.lineno-1] for n in tree.body if isinstance(n, ast.AnnAssign))])
+    own = [l for n in tree.body if isinstance(n, ast.AnnAssign) for l in lines[n.lineno-1:n.end_lineno]]
+    return '\n'.join([lines[tree.lineno-1], *own])
 
 def signature(o, # function, method or class
               module) -> str: # Markdown
@@ -42,24 +44,28 @@ def signature(o, # function, method or class
     if getattr(given, '__name__', '')=='__init__': o.__delwrap__ = getattr(module, given.__qualname__.split('.')[0])
     if inspect.isclass(o) and not is_dataclass(o) and '__init__' not in vars(o): return fields(o)
     text = str(MarkdownRenderer(o).dm)
-    return re.sub('^def', 'class', text) if inspect.isclass(o) else text
+    return re.sub('^def', 'class', text).replace('->None:', ':') if inspect.isclass(o) else text
+
+@cache
+def definitions(source:str) -> dict: # line by name; a method added by `patch` is Class.method
+    kinds = ast.FunctionDef,ast.AsyncFunctionDef,ast.ClassDef
+    return {showdoc_nm(n):n.lineno for n in ast.parse(source).body if isinstance(n, kinds)}
 
 def documented(name:str, module, anchor:str) -> str: # Markdown
     "Heading, signature, docstring and a link to the source"
     o = attrgetter(name)(module); o = getattr(o, 'fget', o)
-    line = inspect.getsourcelines(inspect.unwrap(o))[1]
-    link = f"[source]({repository(Path(module.__file__))}#L{line}){{.source title='{name} in the repository'}}"
-    return f"### {name} {{#{anchor} .api}}\n\n{fence(signature(o, module), 'python')}\n\n{inspect.getdoc(o) or ''} {link}"
+    file = Path(module.__file__); line = definitions(file.read_text(encoding='utf-8'))[name]
+    link = f"[source]({repository(file)}#L{line}){{.source title='{name} in the repository'}}"
+    signed = fence(signature(o, module), 'python')
+    return f"### {name} {{#{anchor} .api}}\n\n{signed}\n\n{inspect.getdoc(o) or ''} {link}"
 
 # Cells
 
 def directives(cell) -> set:
-    return {d.split()[0] for d in re.findall(r'^#\s*\|\s*(.+)$', cell.source, re.M)} if cell.cell_type=='code' else set()
+    if cell.cell_type!='code': return set()
+    return {d.split()[0] for d in re.findall(r'^#\s*\|\s*(.+)$', cell.source, re.M)}
 
-def definitions(cell) -> list: # their names; a method added by `patch` is Class.method
-    return [showdoc_nm(n) for n in ast.parse(cell.source).body if isinstance(n, (ast.FunctionDef,ast.ClassDef))]
-
-def public(names:list) -> list: return [n for n in names if not n.split('.')[-1].startswith('_')]
+def public(names) -> list: return [n for n in names if not n.split('.')[-1].startswith('_')]
 
 def anchors(names:list) -> dict: # by name
     "In lower case, unless that is taken: `Unit` and `unit` may be on one page"
@@ -76,7 +82,7 @@ def terminal(text:str) -> str:
 def visible(o) -> dict: # an output, or None if nothing is left of it
     "Text as an output block, a widget as a note"
     if o.output_type=='stream': text = o.text
-    elif WIDGET in o.data: return new_output('display_data', {'text/markdown': '*Interactive: run the notebook to use it.*'})
+    elif WIDGET in o.data: return new_output('display_data', {'text/markdown': NOTE})
     elif set(o.data)=={'text/plain'}: text = o.data['text/plain']
     else: return o
     text = terminal(text)
@@ -90,15 +96,17 @@ class Page:
         code = '\n'.join(c.source for c in self.nb.cells if c.cell_type=='code')
         exports = re.search(r'^#\s*\|\s*default_exp\s+(\S+)', code, re.M)
         self.module = exports and import_module(f'{cfg.lib_path.name}.{exports[1]}')
-        self.anchors = anchors([n for c in self.nb.cells if directives(c) & EXPORT for n in public(definitions(c))])
+        self.anchors = anchors([n for c in self.nb.cells if directives(c) & EXPORT for n in public(definitions(c.source))])
 
     def exported(self, cell):
         "Signatures of what an exported cell defines and its source, folded; constants open; imports not at all"
-        defined = definitions(cell); source = shown(cell).source.strip()
+        defined = definitions(cell.source); source = shown(cell).source.strip()
         if all(isinstance(n, (ast.Import,ast.ImportFrom)) for n in ast.parse(source).body): return None
         if not defined: return new_markdown_cell(fence(source, 'python'))
         api = [documented(n, self.module, self.anchors[n]) for n in public(defined)]
-        return new_markdown_cell('\n\n'.join([*api, '??? source "Source"\n\n' + indent(fence(source, 'python'), ' '*4)]))
+        what = 'Source' if api else 'Source of ' + ', '.join(defined)
+        folded = f'??? source "{what}"\n\n' + indent(fence(source, 'python'), ' '*4)
+        return new_markdown_cell('\n\n'.join([*api, folded]))
 
     def cell(self, cell):
         "The cell as readers see it, None if they do not"
@@ -115,7 +123,8 @@ class Page:
         "A name in backticks links to its definition: that of this page, or the only one"
         homes = [p for p in book if name in p.anchors]
         if self in homes: homes = [self]
-        return f'[`{name}`]({self.relative(homes[0].address)}.md#{homes[0].anchors[name]})' if len(homes)==1 else f'`{name}`'
+        if len(homes)!=1: return f'`{name}`'
+        return f'[`{name}`]({self.relative(homes[0].address)}.md#{homes[0].anchors[name]})'
 
     def link(self, m:re.Match, # of CODE_OR_LINK
              book:list) -> str:

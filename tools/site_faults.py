@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from nbdev.config import get_config
 
-cfg = get_config()
+cfg = get_config(); root = cfg.config_path
 UNTYPESET = re.compile(r'\\[a-zA-Z]{2,}|\\[(\[]|\$\$')
 
 class Seen(HTMLParser):
@@ -32,10 +32,10 @@ def faults(site:Path):
     for path,page in pages.items():
         name = path.relative_to(site.resolve())
         for i in sorted({i for i in page.ids if page.ids.count(i)>1}): yield f'{name}: two places are called #{i}'
-        if t := UNTYPESET.search(' '.join(page.prose)): yield f'{name}: {t[0]} was left as text, where an equation was meant'
+        if t := UNTYPESET.search(' '.join(page.prose)): yield f'{name}: {t[0]} was left as text: an equation?'
         for to in page.links + page.loads:
             if m := re.match(source + '([^#]*)', to):
-                if not (cfg.config_path/unquote(m[1])).exists(): yield f'{name} links to {to}: not in the repository'
+                if not (root/unquote(m[1])).exists(): yield f'{name} links to {to}: not in the repository'
             elif re.match(r'(\w+:)?//', to):
                 if to in page.loads: yield f'{name} loads {to}: pages must not ask another host'
             elif not re.match(r'(data|mailto):', to): yield from local(site, path, pages, to, base)
