@@ -166,14 +166,15 @@ def make_policy(run:Run, p:Plan, x:Tensor, device, seed:int) -> Policy:
         write_text(path, json.dumps(chosen.policy(p.policy).as_dict(), indent=1))
     return Policy(**json.loads(path.read_text()))
 
-# %% ../../nbs/app/70_pipeline.ipynb #02b2a1b6
+# %% ../../nbs/app/70_pipeline.ipynb #762a7e71
 def make_model(run:Run, net:nn.Module, device, x:Tensor, policy:Policy, steps:int, batch:int, seed:int) -> nn.Module:
     "The run's quantized model, reconstructed if it is not there yet"
     path = run.file('model.safetensors')
     if not path.is_file():
+        units = run.file('units')
         with timed(run, 'reconstruction_seconds'):
-            qmodel = quantize(net, x, policy, steps=steps, batch=batch, seed=seed, device=device, log=run.log)
-        save_quantized(qmodel, path)
+            qmodel = quantize(net, x, policy, steps=steps, batch=batch, seed=seed, device=device, log=run.log, save=units)
+        save_quantized(qmodel, path); shutil.rmtree(units, ignore_errors=True)
     return load_quantized(path, net)
 
 def measure(run:Run, net:nn.Module, qmodel:nn.Module, device, test, data:str):

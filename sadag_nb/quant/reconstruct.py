@@ -5,13 +5,16 @@
 # %% auto #0
 __all__ = ['rounding_lr', 'activation_lr', 'reconstruct', 'quantize']
 
-# %% ../../nbs/quant/25_reconstruct.ipynb #7d09dc5a
+# %% ../../nbs/quant/25_reconstruct.ipynb #b8c8041b
 import math, time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Callable
 import torch, torch.fx as fx
 from torch import Tensor, nn
 from ..core import (DataError, Progress, SadagError, at_least, autocast, default_device, fast_dtype,
-                           keep_memory, seeded)
+                           keep_memory, load_tensors, save_tensors, seeded)
 from ..graph.trace import trace
 from ..graph.units import Unit, cut
 from .adaround import AdaRound, beta_at, rounding_penalty
@@ -79,34 +82,67 @@ def _optimizers(rounders:list, steppers:list, steps:int, lr_weight_step:float, l
     rates = [cosine if g is groups[-1] and steppers else (lambda i: 1.) for g in groups]
     return opt, torch.optim.lr_scheduler.LambdaLR(opt, rates)
 
-# %% ../../nbs/quant/25_reconstruct.ipynb #35c72b66
-@torch.enable_grad()
-def _learn(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, *, steps, batch, seed, lam, rates, dtype, progress):
+# %% ../../nbs/quant/25_reconstruct.ipynb #e40b362d
+@dataclass(frozen=True)
+class _Settings:
+    "What `reconstruct` was told"
+    steps:int; batch:int; seed:int; lam:float; rates:tuple; dtype:torch.dtype
+
+def _loss(unit:Unit, rounders:list, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, t:float, s:_Settings):
+    "Relative error and rounding penalty of one batch, at share `t` of the steps"
+    idx = torch.randint(len(x), (min(s.batch,len(x)),), device='cpu').to(x.device)
+    mixed = _pick(xq,idx); mixed = torch.lerp(mixed, _pick(x,idx), coin_tosses(mixed))
+    coarse = all(r.high-r.low<=127 for r in rounders)
+    with autocast(x.device, s.dtype if coarse else torch.float32): y = unit.module(mixed)
+    error,beta = _relative_error(y, _pick(target,idx), nearest),beta_at(t)
+    return error, _penalty(rounders, beta) if beta and rounders else error.new_zeros(())
+
+# %% ../../nbs/quant/25_reconstruct.ipynb #f3bb1744
+@contextmanager
+def _learning(parameters:list, steppers:list):
+    "Parameters ask for gradients and activations drop their quantization inside"
+    for p in parameters: p.requires_grad_()
+    for q in steppers: q.dropping = True
+    try:
+        with torch.enable_grad(): yield
+    finally:
+        for q in steppers: q.dropping = False
+        for p in parameters: p.requires_grad_(False)
+
+def _learn(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, s:_Settings, progress) -> list:
     "Train the unit's quantizers; returns a few (step, error, penalty) on the way"
     rounders,steppers = _adaptive(unit),quantizers(unit.module)
     parameters = [p for r in rounders for p in (r.v,r.delta)]+[q.delta for q in steppers]
     if not parameters: return []
-    for p in parameters: p.requires_grad_()
-    for q in steppers: q.dropping = True
-    opt,schedule = _optimizers(rounders, steppers, steps, *rates)
-    rows,size = [],min(batch,len(x))
-    if any(r.high-r.low>127 for r in rounders): dtype = torch.float32
-    with seeded(seed,'reconstruct',unit.end):
-        for i in range(steps):
-            idx = torch.randint(len(x), (size,), device='cpu').to(x.device)
-            mixed,beta = _pick(xq,idx),beta_at(i/steps)
-            mixed = torch.lerp(mixed, _pick(x,idx), coin_tosses(mixed))
-            with autocast(x.device, dtype): y = unit.module(mixed)
-            error = _relative_error(y, _pick(target,idx), nearest)
-            penalty = _penalty(rounders, beta) if beta and rounders else error.new_zeros(())
-            opt.zero_grad(); (error+lam*penalty).backward(); opt.step(); schedule.step()
+    (opt,schedule),rows = _optimizers(rounders, steppers, s.steps, *s.rates),[]
+    with _learning(parameters, steppers), seeded(s.seed,'reconstruct',unit.end):
+        for i in range(s.steps):
+            error,penalty = _loss(unit, rounders, x, xq, target, nearest, i/s.steps, s)
+            opt.zero_grad(); (error+s.lam*penalty).backward(); opt.step(); schedule.step()
             progress.step(error=error)
-            if i%max(1,steps//20)==0 or i==steps-1: rows.append((i, error.detach(), penalty.detach()))
-    for q in steppers: q.dropping = False
-    for p in parameters: p.requires_grad_(False)
+            if i%max(1,s.steps//20)==0 or i==s.steps-1: rows.append((i, error.detach(), penalty.detach()))
     return rows
 
-# %% ../../nbs/quant/25_reconstruct.ipynb #9b86bd4d
+# %% ../../nbs/quant/25_reconstruct.ipynb #0007ca85
+def _rebuild(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, s:_Settings, progress) -> tuple: # rows of the loss, error of rounding to nearest
+    "Fit, learn and store one unit"
+    with torch.no_grad(), fitting(unit.module): unit.module(xq[:256])
+    nearest = (_through(unit.module,xq)-target).square().mean()
+    rows = _learn(unit, x, xq, target, nearest.clamp(min=1e-12), s, progress)
+    _store(unit)
+    return rows,nearest
+
+def _restored(unit:Unit, file:Path|None) -> bool:
+    "Take the unit's state from `file`, if it is there and whole"
+    if not file or not file.is_file(): return False
+    try: state = load_tensors(file)[0]
+    except SadagError: return False
+    for layer in layers(unit.module).values():
+        if type(p:=weight_of(layer)) is Nearest: store(layer, p.grid().integers(layer.parametrizations.weight.original), p.grid())
+    unit.module.load_state_dict(state)
+    return True
+
+# %% ../../nbs/quant/25_reconstruct.ipynb #c34ec8e1
 def reconstruct(model:fx.GraphModule, # from `prepare`; changed in place
                 images:Tensor, # (n, c, h, w), normalised calibration images
                 steps:int=2000, # a unit
@@ -116,29 +152,33 @@ def reconstruct(model:fx.GraphModule, # from `prepare`; changed in place
                 lr_weight_step:float=1e-3, # of the logarithm of the weights' steps
                 lr_activation_step:float|None=None, # of the logarithm of the activations' steps; by default `activation_lr(steps)`
                 dtype:torch.dtype|None=None, # of convolutions while learning; by default bfloat16 where it is fast
-                log:Callable|None=None # called with a dict of values: rows of the loss, and a row a unit
+                log:Callable|None=None, # called with a dict of values: rows of the loss, and a row a unit
+                save=None # folder for finished units; those already there are not learnt again
                ) -> fx.GraphModule: # the same, with stored weights
     "Unit-wise reconstruction of a quantized network on calibration images"
     at_least(1, steps=steps, batch=batch); at_least(0, lam=lam); keep_memory()
     device = next(model.buffers()).device
-    dtype = fast_dtype(device) if dtype is None else dtype
     rates = lr_weight_step, activation_lr(steps) if lr_activation_step is None else lr_activation_step
+    s = _Settings(steps, batch, seed, lam, rates, fast_dtype(device) if dtype is None else dtype)
     x = xq = _channels_last(_checked(images, model).to(device))
     pieces = cut(model, model.ends)
     with Progress(steps*len(pieces), 'reconstruct') as progress:
-        for unit in pieces:
-            start = time.perf_counter()
-            with full_precision(unit.module): target = _through(unit.module, x)
-            with torch.no_grad(), fitting(unit.module): unit.module(xq[:256])
-            nearest = (_through(unit.module,xq)-target).square().mean()
-            rows = _learn(unit, x, xq, target, nearest.clamp(min=1e-12), steps=steps, batch=batch, seed=seed, lam=lam,
-                          rates=rates, dtype=dtype, progress=progress)
-            _store(unit)
-            x,xq = target,_through(unit.module, xq)
-            error = (xq-target).square().mean()
-            if not error.isfinite(): raise SadagError(f"unit {unit.name} diverged: give smaller learning rates, or other images")
-            if log: _log_unit(log, unit, rows, nearest, error, time.perf_counter()-start)
+        for i,unit in enumerate(pieces): x,xq = _unit(unit, x, xq, s, progress, log, Path(save)/f'{i:05d}.safetensors' if save else None)
     return store_all(model)
+
+# %% ../../nbs/quant/25_reconstruct.ipynb #99d4edc8
+def _unit(unit:Unit, x:Tensor, xq:Tensor, s:_Settings, progress, log, file:Path|None) -> tuple[Tensor,Tensor]:
+    "Rebuild one unit, or take it from `file`; returns its full-precision and quantized outputs"
+    start = time.perf_counter()
+    with full_precision(unit.module): target = _through(unit.module, x)
+    done = _restored(unit, file)
+    if done: progress.step(s.steps)
+    else: rows,nearest = _rebuild(unit, x, xq, target, s, progress)
+    out = _through(unit.module, xq); error = (out-target).square().mean()
+    if not error.isfinite(): raise SadagError(f"unit {unit.name} diverged: give smaller learning rates, or other images")
+    if not done and file: save_tensors(file, unit.module.state_dict())
+    if not done and log: _log_unit(log, unit, rows, nearest, error, time.perf_counter()-start)
+    return target,out
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #e4a03614
 def _checked(images:Tensor, model:fx.GraphModule) -> Tensor:
@@ -154,7 +194,7 @@ def _log_unit(log, unit, rows, nearest, error, seconds):
     for step,e,p in rows: log(stage='reconstruct', unit=unit.name, step=step, error=e.item(), penalty=p.item())
     log(stage='unit', unit=unit.name, nearest=nearest.item(), error=error.item(), seconds=seconds)
 
-# %% ../../nbs/quant/25_reconstruct.ipynb #e5cfb3ed
+# %% ../../nbs/quant/25_reconstruct.ipynb #30f5417a
 def quantize(model:nn.Module, # full precision, eval mode
              images:Tensor, # (n, c, h, w), normalised calibration images
              bits:str|Policy='w4a4', # bit policy
@@ -163,8 +203,9 @@ def quantize(model:nn.Module, # full precision, eval mode
              seed:int=0,
              shape:tuple|None=None, # (c, h, w), for a network without a card
              device=None, # where to work; by default an accelerator if there is one
-             log:Callable|None=None # called with a dict of values
+             log:Callable|None=None, # called with a dict of values
+             save=None # folder for finished units; those already there are not learnt again
             ) -> fx.GraphModule: # on the CPU, weights stored as integers
     "A quantized copy of `model`, calibrated on `images`"
     prepared = prepare(trace(model, shape or tuple(images.shape[1:])), bits)
-    return reconstruct(prepared.to(device or default_device()), images, steps, batch, seed, log=log).cpu()
+    return reconstruct(prepared.to(device or default_device()), images, steps, batch, seed, log=log, save=save).cpu()
