@@ -43,7 +43,7 @@ def signature(o, # function, method or class
     # `delegates` keeps a dataclass's constructor, which nobody wrote: the comments are in the class
     if getattr(given, '__name__', '')=='__init__': o.__delwrap__ = getattr(module, given.__qualname__.split('.')[0])
     if inspect.isclass(o) and not is_dataclass(o) and '__init__' not in vars(o): return fields(o)
-    text = str(MarkdownRenderer(o).dm)
+    text = re.sub(rf'\b{cfg.lib_path.name}\.(\w+\.)*', '', str(MarkdownRenderer(o).dm)) # names without their modules
     return re.sub('^def', 'class', text).replace('->None:', ':') if inspect.isclass(o) else text
 
 @cache
@@ -96,7 +96,8 @@ class Page:
         code = '\n'.join(c.source for c in self.nb.cells if c.cell_type=='code')
         exports = re.search(r'^#\s*\|\s*default_exp\s+(\S+)', code, re.M)
         self.module = exports and import_module(f'{cfg.lib_path.name}.{exports[1]}')
-        self.anchors = anchors([n for c in self.nb.cells if directives(c) & EXPORT for n in public(definitions(c.source))])
+        exported = [c.source for c in self.nb.cells if directives(c) & EXPORT]
+        self.anchors = anchors([n for source in exported for n in public(definitions(source))])
 
     def exported(self, cell):
         "Signatures of what an exported cell defines and its source, folded; constants open; imports not at all"
