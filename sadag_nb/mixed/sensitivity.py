@@ -163,7 +163,7 @@ def traces(pieces:list[Unit], found:list[Place], images:Tensor,
             total[d].index_add_(0, owner, torch.stack([(a*b).sum() for a,b in zip(v, product(v))]))
     return total
 
-# %% ../../nbs/mixed/50_sensitivity.ipynb #c1f37c70
+# %% ../../nbs/mixed/50_sensitivity.ipynb #49b66c4a
 @torch.enable_grad()
 def output_traces(pieces:list[Unit], found:list[Place], images:Tensor, draws:int=8, batch:int=32, seed:int=0
                  ) -> Tensor: # (draws, places)
@@ -175,7 +175,8 @@ def output_traces(pieces:list[Unit], found:list[Place], images:Tensor, draws:int
         root = y.detach().softmax(1).sqrt()
         for d in range(draws):
             u = root*(2*torch.randint(2, y.shape, generator=rng)-1).to(y)
-            gradient = dict(zip(zeros, torch.autograd.grad(y, zeros.values(), u-root.square()*u.sum(1,keepdim=True), retain_graph=True)))
+            u = u-root.square()*u.sum(1, keepdim=True)
+            gradient = dict(zip(zeros, torch.autograd.grad(y, zeros.values(), u, retain_graph=True)))
             total[d] += torch.stack([sum(gradient[q].square().sum() for q in p.parts) for p in found])/len(images)
     return total
 
@@ -198,7 +199,7 @@ def _turn(product:Callable, v:Tensor) -> tuple[Tensor, Tensor]:
     v = v/v.norm().clamp(min=1e-30); hv, = product([v])
     return (v*hv).sum(), hv
 
-# %% ../../nbs/mixed/50_sensitivity.ipynb #7add8b44
+# %% ../../nbs/mixed/50_sensitivity.ipynb #4c8a4eea
 def _traced(pieces, found, images, batch, seed):
     average = output_traces(pieces, found, images, batch=batch, seed=seed).mean(0)
     return torch.stack([t/p.numbers*p.noise for t,p in zip(average,found)])
@@ -208,8 +209,8 @@ def _curved(pieces, found, images, batch, seed):
     return torch.stack([l/p.numbers*p.noise for l,p in zip(value,found)])
 
 CRITERIA = { # name -> function from units, places, images, batch and seed to a (places, widths) table
-    'kl':    lambda pieces,found,images,batch,seed: one_at_a_time(pieces, found, images, kl, 2*batch),            # ZeroQ
-    'error': lambda pieces,found,images,batch,seed: one_at_a_time(pieces, found, images, squared_error, 2*batch), # of the logits
+    'kl':    lambda pieces,found,images,batch,seed: one_at_a_time(pieces, found, images, kl, 2*batch), # ZeroQ
+    'error': lambda pieces,found,images,batch,seed: one_at_a_time(pieces, found, images, squared_error, 2*batch),
     'trace': _traced,      # HAWQ-V2
     'eigenvalue': _curved} # HAWQ
 OF_WEIGHTS_ALONE = ('eigenvalue',)
@@ -225,7 +226,7 @@ class Sensitivity:
     inputs: Tensor|None   # (families, widths); None where the criterion speaks of weights alone
     bits: tuple = WIDTHS  # columns of both
 
-# %% ../../nbs/mixed/50_sensitivity.ipynb #9de24451
+# %% ../../nbs/mixed/50_sensitivity.ipynb #546de28f
 def sensitivity(graph:fx.GraphModule, # from `trace`
                 images:Tensor, # (n, c, h, w), normalised, synthetic or real
                 criterion:str='kl', # a name in `CRITERIA`
@@ -234,12 +235,13 @@ def sensitivity(graph:fx.GraphModule, # from `trace`
     "Sensitivity of every weight and every tensor that layers read, at every width"
     nearest_name('criterion', criterion, CRITERIA); at_least(1, batch=batch); keep_memory()
     if images.ndim!=4 or tuple(images.shape[1:])!=graph.shape or not len(images):
-        raise DataError(f"images must be a tensor of shape (n, {', '.join(map(str,graph.shape))}), not {tuple(images.shape)}")
+        raise DataError(f"images must have shape (n, {', '.join(map(str,graph.shape))}), not {tuple(images.shape)}")
     pieces,weights,inputs = places(graph, images[:2*batch], symmetric)
     if criterion in OF_WEIGHTS_ALONE: inputs = []
     table = CRITERIA[criterion](pieces, weights+inputs, images, batch, seed).cpu()
     rows = table.split([len(weights), len(inputs)])
-    return Sensitivity(criterion, [p.layers[0] for p in weights], rows[0], [p.layers for p in inputs], rows[1] if inputs else None)
+    return Sensitivity(criterion, [p.layers[0] for p in weights], rows[0], [p.layers for p in inputs],
+                       rows[1] if inputs else None)
 
 # %% ../../nbs/mixed/50_sensitivity.ipynb #07b5f5a9
 def tuning_order(sens:Sensitivity, # by 'eigenvalue'
