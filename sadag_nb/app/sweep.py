@@ -6,8 +6,9 @@
 __all__ = ['REAL', 'SWEEPS', 'POOL', 'VALIDATION', 'Case', 'Sweep', 'add_sweep', 'Budget', 'Bench', 'images_of', 'row_of',
            'run_sweep', 'picture', 'machine', 'interval', 'values', 'paired', 'sweep_table']
 
-# %% ../../nbs/app/75_sweep.ipynb #6a7f4b04
-import hashlib, json, os, platform, time
+# %% ../../nbs/app/75_sweep.ipynb #2ee5889a
+import hashlib, json, os, platform, shutil, time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 import numpy as np, torch
@@ -73,7 +74,7 @@ def _what(recipe) -> dict|str:
     if str(recipe).startswith(REAL): return recipe
     return {k:v for k,v in asdict(get_recipe(recipe)).items() if k not in ('name','paper')}
 
-# %% ../../nbs/app/75_sweep.ipynb #cc4d2aa9
+# %% ../../nbs/app/75_sweep.ipynb #5bfd6760
 class Bench:
     "The network, data, folder and budget of a sweep"
     def __init__(self, out, model, weights, data, train, budget, device):
@@ -82,6 +83,11 @@ class Bench:
         self.model,self.sha = model,weights_sha256(self.net)
         self.test = loader(open_labelled(data, self.net.card), self.net.card)
     def file(self, kind, key, suffix='safetensors') -> Path: return self.out/kind/f'{key}.{suffix}'
+    @contextmanager
+    def unfinished(self, key):
+        "A folder for the finished parts of something, which is removed when the whole is there"
+        folder = self.out/'unfinished'/key; yield folder
+        shutil.rmtree(folder, ignore_errors=True)
     def images_key(self, case, seed):
         n = case.n or self.budget.n
         steps = {} if str(case.recipe).startswith(REAL) else dict(steps=self.budget.steps)
@@ -89,7 +95,7 @@ class Bench:
     def key(self, case, bits, seed): # of a row and of its model
         return _key(f'{self.images_key(case,seed)}-{bits}', unit_steps=self.budget.unit_steps, batch=case.unit_batch)
 
-# %% ../../nbs/app/75_sweep.ipynb #7e1e4aa9
+# %% ../../nbs/app/75_sweep.ipynb #ed22d8e3
 POOL,VALIDATION = 4096,2048 # real images to choose from, and others to choose for
 
 def _chosen(bench:Bench, how:str, n:int, seed:int) -> Tensor:
@@ -107,18 +113,21 @@ def images_of(bench:Bench, case:Case, seed:int) -> tuple[Tensor,float]: # (n, c,
     if not file.is_file():
         start = time.perf_counter()
         if str(case.recipe).startswith(REAL): x = _chosen(bench, case.recipe.removeprefix(REAL+'-'), n, seed)
-        else: x = synthesize(bench.net, case.recipe, n=n, steps=bench.budget.steps, seed=seed, device=bench.device)
+        else:
+            with bench.unfinished(file.stem) as parts:
+                x = synthesize(bench.net, case.recipe, n=n, steps=bench.budget.steps, seed=seed, device=bench.device, save=parts)
         save_tensors(file, {'images':x}, seconds=f'{time.perf_counter()-start:.1f}')
     found,meta = load_tensors(file)
     return found['images'],float(meta['seconds'])
 
-# %% ../../nbs/app/75_sweep.ipynb #0b89b0c3
+# %% ../../nbs/app/75_sweep.ipynb #8e2c7acd
 def row_of(bench:Bench, case:Case, bits:str, seed:int) -> dict:
     "Images, model and accuracy of one case, computed if they are not there"
     key = bench.key(case, bits, seed); file = bench.file('rows', key, 'json')
     if file.is_file(): return dict(json.loads(file.read_text()), case=case.name)
     x,seconds = images_of(bench, case, seed); start = time.perf_counter()
-    q = quantize(bench.net, x, bits, bench.budget.unit_steps, case.unit_batch, seed, device=bench.device)
+    with bench.unfinished(key) as parts:
+        q = quantize(bench.net, x, bits, bench.budget.unit_steps, case.unit_batch, seed, device=bench.device, save=parts)
     took = time.perf_counter()-start
     save_quantized(q, bench.file('models', key))
     row = dict(case=case.name, bits=bits, seed=seed, n=len(x), unit_batch=case.unit_batch, synthesis_seconds=seconds,
