@@ -125,26 +125,29 @@ def _check(qmodel, images, rhos):
     if not rhos or not all(isinstance(r,(int,float)) and 0<r<math.inf for r in rhos):
         raise SettingError(f"rhos must be numbers above 0, not {rhos!r}")
 
-# %% ../../nbs/sharp/42_meter.ipynb #2ee05c28
+# %% ../../nbs/sharp/42_meter.ipynb #2c93b083
 def sharpness_figure(found:dict # name -> Sharpness
                     ) -> Figure:
     "Gap over radius, loss along a line, and a plane for each network"
     fig = Figure(figsize=(6.4,4.8), layout='constrained'); top,bottom = fig.subfigures(2,1)
-    gap,line = top.subplots(1,2)
+    gap,line = top.subplots(1,2); floor = 1e-3*max(np.nanmax(np.array(s.plane,dtype=float)) for s in found.values())
     for name,s in found.items():
         gap.plot([r['share'] for r in s.gaps], [r['gap'] for r in s.gaps], 'o-', label=name)
-        line.plot(s.at, np.array(s.line,dtype=float), label=name)
+        line.plot(s.at, np.array(s.line,dtype=float).clip(floor), label=name)
     gap.set(xscale='log', yscale='log', xlabel='ρ, share of the weights’ length', ylabel='SAM gap')
     line.set(yscale='log', xlabel='step, filter lengths', ylabel='loss'); gap.legend(frameon=False)
-    for ax,(name,s) in zip(np.atleast_1d(bottom.subplots(1,len(found),sharey=True)), found.items()): _plane(bottom, ax, name, s)
+    _planes(bottom, found, floor)
     return fig
 
-# %% ../../nbs/sharp/42_meter.ipynb #59cfdb16
-def _plane(fig, ax, name:str, s:Sharpness):
-    "Contours of the loss's logarithm in one network's plane"
-    z = np.array(s.plane,dtype=float); z = np.log10(np.maximum(z, max(1e-9*np.nanmax(z),1e-30)))
-    fig.colorbar(ax.contourf(s.at, s.at, z, levels=12, cmap='cividis'), ax=ax, label='log₁₀ loss')
-    ax.set(title=name, xlabel='step, filter lengths', aspect='equal'); ax.grid(False)
+# %% ../../nbs/sharp/42_meter.ipynb #8ea59525
+def _planes(fig, found:dict, floor:float):
+    "Contours of the loss's logarithm in each network's plane, on one scale"
+    zs = [np.log10(np.array(s.plane,dtype=float).clip(floor)) for s in found.values()]; low,high = np.nanmin(zs),np.nanmax(zs)
+    levels = np.linspace(low, max(high,low+1e-3), 16); axes = np.atleast_1d(fig.subplots(1,len(found),sharey=True))
+    for ax,(name,s),z in zip(axes, found.items(), zs):
+        drawn = ax.contourf(s.at, s.at, z, levels=levels, cmap='cividis')
+        ax.set(title=name, xlabel='step, filter lengths', aspect='equal'); ax.grid(False)
+    fig.colorbar(drawn, ax=list(axes), label='log₁₀ loss', format='%.1f')
 
 def sharpness_table(found:dict) -> tuple[list, list]: # names of the columns, rows of text
     "The numbers of each network"
