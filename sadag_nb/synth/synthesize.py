@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['EVERY', 'Networks', 'State', 'Optimizers', 'synthesize']
 
-# %% ../../nbs/synth/36_synthesize.ipynb #4a6f83ed
+# %% ../../nbs/synth/36_synthesize.ipynb #1e678da0
 import math
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Callable
 import torch, torch.fx as fx
@@ -140,9 +140,9 @@ def _run_phase(nets:Networks, source:nn.Module, phase:Phase, steps:int, opt:Opti
         opt.step(loss)
         report(i, steps, loss, losses, opt)
 
-# %% ../../nbs/synth/36_synthesize.ipynb #b529be1a
-def _reporter(log, progress, batch:int, start:int, name:str):
-    "Called after each step: shows progress, and every few steps reads and logs the losses"
+# %% ../../nbs/synth/36_synthesize.ipynb #df5a5f33
+def _reporter(log, watch, progress, batch:int, start:int, name:str):
+    "Called after each step: shows progress, and every few steps reads and logs the losses, then calls `watch`"
     def report(i, steps, loss, losses, opt):
         progress.step(loss=loss.detach())
         if i%EVERY and i!=steps-1: return
@@ -150,6 +150,7 @@ def _reporter(log, progress, batch:int, start:int, name:str):
         if not math.isfinite(total): raise SadagError(f"synthesis diverged in step {start+i} of batch {batch}: give smaller learning rates")
         opt.plateau.step(total)
         if log: log(stage='synthesize', batch=batch, step=start+i, phase=name, loss=total, **{k:l.item() for k,l in losses.items()})
+        if watch: watch()
     return report
 
 # %% ../../nbs/synth/36_synthesize.ipynb #16a724b8
@@ -161,8 +162,8 @@ def _shared_out(phases, steps:int) -> list[int]:
 
 def _needs_gradients(phase:Phase) -> bool: return bool(set(phase.terms)-{'bn'}) # terms beyond the statistics
 
-# %% ../../nbs/synth/36_synthesize.ipynb #ba453487
-def _make_batch(nets:Networks, n:int, steps:int, keys:tuple, batch:int, log, progress, done:list) -> Tensor: # (n, c, h, w)
+# %% ../../nbs/synth/36_synthesize.ipynb #e022c62b
+def _make_batch(nets:Networks, n:int, steps:int, keys:tuple, batch:int, log, watch, progress, done:list) -> Tensor: # (n, c, h, w)
     "Images of one batch"
     recipe,shape = nets.recipe,nets.graph.shape
     if not recipe.phases: return torch.randn(n, *shape, generator=generator(*keys,'noise'))
@@ -172,7 +173,8 @@ def _make_batch(nets:Networks, n:int, steps:int, keys:tuple, batch:int, log, pro
         for k,(phase,count) in enumerate(zip(recipe.phases, _shared_out(recipe.phases,steps))):
             if _needs_gradients(phase): nets.quantized(_images(nets,source)); earlier = _gradients_of(nets,done)
             opt = Optimizers(source, phase) if opt is None or phase.restart else opt
-            _run_phase(nets, source, phase, count, opt, _reporter(log,progress,batch,start,f'{k+1}: {" + ".join(phase.terms)}'), earlier)
+            report = _reporter(log, watch and partial(watch,source), progress, batch, start, f'{k+1}: {" + ".join(phase.terms)}')
+            _run_phase(nets, source, phase, count, opt, report, earlier)
             start += count
         return _images(nets, source)
 
@@ -186,7 +188,7 @@ def _gradients_of(nets:Networks, done:list): # None without any
 def _images(nets, source) -> Tensor: # float32, on the CPU
     with autocast(nets.device, nets.dtype): return source(source.z).float().cpu().contiguous()
 
-# %% ../../nbs/synth/36_synthesize.ipynb #6d455ec9
+# %% ../../nbs/synth/36_synthesize.ipynb #02af2658
 def synthesize(model:nn.Module, # a trained network in eval mode
                recipe:str|Recipe='sadag', # a name, or a recipe of your own
                n:int=128, # images
@@ -198,6 +200,7 @@ def synthesize(model:nn.Module, # a trained network in eval mode
                device=None, # where to work; by default an accelerator if there is one
                dtype:torch.dtype|None=None, # of convolutions; by default bfloat16 where it is fast
                log:Callable|None=None, # called with a dict of values every few steps
+               watch:Callable|None=None, # called with the images' source every few steps, after `log`
                save=None # folder for finished batches; those already there are not made again
               ) -> Tensor: # (n, c, h, w), normalised, float32, on the CPU
     "Synthetic calibration images, made from the network alone"
@@ -212,7 +215,7 @@ def synthesize(model:nn.Module, # a trained network in eval mode
             file = Path(save)/f'{i:05d}.safetensors' if save else None
             x = _finished(file, (size,*nets.graph.shape))
             if x is None:
-                x = _make_batch(nets, size, steps, (seed,'batch',i), i, log, progress, done)
+                x = _make_batch(nets, size, steps, (seed,'batch',i), i, log, watch, progress, done)
                 if file: save_tensors(file, {'images':x})
             else: progress.step(steps)
             done.append(x)
