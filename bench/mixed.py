@@ -1,8 +1,8 @@
-"""Mixed precision against uniform W3A3 on CIFAR-10 by criterion and seed; results are written as they come, and a stopped run goes on.
+"""Mixed precision against uniform W3A3 on CIFAR-10; results are written as they come, and a stopped run goes on.
 
 python bench/mixed.py --test cifar10-jpeg-test.tar.gz --weights resnet20.safetensors
-Of each network the sizes are at most that of uniform W3. `w3a3-CRITERION` also keeps to W3A3's bit operations and allocates the
-activations with them; `w3-CRITERION` keeps all activations at 3 bits (8 where the policy has 8) and allocates the weights alone."""
+No network is larger than uniform W3. `w3a3-CRITERION` also keeps to W3A3's bit operations and allocates the activations
+with them; `w3-CRITERION` allocates the weights alone, activations stay at 3 bits, and bit operations may be more."""
 import argparse, json, time
 from pathlib import Path
 from sadag_nb.core import load_tensors, save_tensors, versions, write_text
@@ -15,7 +15,7 @@ from sadag_nb.quant.policy import Policy
 from sadag_nb.quant.reconstruct import quantize
 from sadag_nb.synth.synthesize import synthesize
 
-KINDS = ['w3a3', *(f'{kind}-{c}' for c in CRITERIA for kind in ('w3', 'w3a3') if kind == 'w3' or c not in OF_WEIGHTS_ALONE)]
+KINDS = ['w3a3', *(f'w3-{c}' for c in CRITERIA), *(f'w3a3-{c}' for c in CRITERIA if c not in OF_WEIGHTS_ALONE)]
 
 
 def images_of(seed, a, net):
@@ -63,7 +63,8 @@ def main():
             policy, cost = policy_of(kind, graph, x, seed)
             seconds = time.perf_counter() - start
             q = quantize(net, x, policy, steps=a.unit_steps, seed=seed)
-            rows.append(dict(kind=kind, seed=seed, top1=top1(q, data), allocation_seconds=round(seconds, 1), **cost, layers=policy.layers))
+            rows.append(dict(kind=kind, seed=seed, top1=top1(q, data), allocation_seconds=round(seconds, 1), **cost,
+                             layers=policy.layers))
             print(kind, seed, rows[-1]['top1'], f'{seconds:.1f} s', cost, flush=True)
             write_text(out, json.dumps(dict(settings, fp_top1=fp, versions=versions(), runs=rows), indent=1))
 
