@@ -2,6 +2,7 @@
 import os, shutil, subprocess, sys, sysconfig, venv
 from pathlib import Path
 import pytest
+from browsing import address, browser, chromium, site # fixtures
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_SOURCE = shutil.ignore_patterns('.*', 'runs', 'build', '_docs', '*.egg-info', '__pycache__', 'nbs')

@@ -4,6 +4,7 @@ from html import unescape
 from pathlib import Path
 import yaml
 from nbdev.config import get_config
+from demo_page import write_demo
 from page import Page, terminal
 from site_faults import faults
 
@@ -27,7 +28,7 @@ def packages() -> Path: # what npm installed
     npm = shutil.which('npm')
     if not npm: raise SystemExit('docs: npm is missing, which brings KaTeX: install Node.js 18 or newer with npm')
     for f in ('package.json','package-lock.json'): shutil.copy(kept/f, place)
-    call(npm, 'ci', '--no-audit', '--no-fund', cwd=place); done.write_text(wanted)
+    call(npm, 'ci', '--ignore-scripts', '--no-audit', '--no-fund', cwd=place); done.write_text(wanted)
     return place/'node_modules'
 
 def navigation(pages:list, names:dict) -> list:
@@ -52,7 +53,7 @@ def write(pages:list, katex:Path):
             (page.parent/to).parent.mkdir(parents=True, exist_ok=True); (page.parent/to).write_bytes(data)
     config = yaml.safe_load((kept/'mkdocs.yml').read_text()); names = config['extra'].pop('sections')
     config |= dict(site_name=cfg.title, site_url=f'{cfg.doc_host}{cfg.doc_baseurl}/', site_description=cfg.description,
-                   nav=navigation(pages, names), site_dir='site')
+                   nav=[*navigation(pages, names), {'Demo': 'demo.md'}], site_dir='site')
     (work/'mkdocs.yml').write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 def typeset(site:Path, node_modules:Path):
@@ -74,7 +75,7 @@ def typeset(site:Path, node_modules:Path):
 def main(out:Path):
     notebooks = (p for p in cfg.nbs_path.rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
     node_modules = packages(); pages = [Page(p) for p in sorted(notebooks, key=order)]
-    write(pages, node_modules/'katex')
+    write(pages, node_modules/'katex'); write_demo(kept/'demo', node_modules/'onnxruntime-web/dist', work/'docs')
     call(sys.executable, '-m', 'zensical', 'build', '--strict', '--clean', '-f', work/'mkdocs.yml', cwd=work)
     typeset(work/'site', node_modules)
     if found := list(faults(work/'site')): raise SystemExit('\n'.join(found))

@@ -1,0 +1,66 @@
+"The site, built once, and a real browser that can reach nothing but this machine"
+import json, shutil, subprocess, sys, threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM,DRIVER,NPM = (shutil.which(n) for n in ('chromium','chromedriver','npm'))
+needs_npm = pytest.mark.skipif(not NPM, reason='npm is not installed')
+needs_browser = pytest.mark.skipif(not (NPM and CHROMIUM and DRIVER), reason='needs npm, chromium, chromedriver')
+
+@pytest.fixture(scope='session')
+def site(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp('docs')/'site'
+    res = subprocess.run([sys.executable, 'tools/docs.py', out], cwd=ROOT, capture_output=True, text=True)
+    assert res.returncode==0, res.stdout+res.stderr
+    return out
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args): pass
+
+@pytest.fixture(scope='session')
+def address(site):
+    server = ThreadingHTTPServer(('127.0.0.1',0), partial(Quiet, directory=site))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f'http://127.0.0.1:{server.server_port}/'
+    server.shutdown()
+
+class Browser(Chrome):
+    "Headless Chromium for which only this machine has an address; it remembers what it was asked to load"
+    def __init__(self):
+        options = ChromeOptions(); options.binary_location = CHROMIUM
+        options.set_capability('goog:loggingPrefs', {'performance':'ALL', 'browser':'ALL'})
+        for a in ('headless=new', 'no-sandbox', 'disable-gpu', 'disable-dev-shm-usage', 'disable-background-networking',
+                  'host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'): options.add_argument('--'+a)
+        super().__init__(options=options, service=Service(DRIVER))
+    def requested(self) -> list: # addresses asked for since the last call
+        events = (json.loads(e['message'])['message'] for e in self.get_log('performance'))
+        return [e['params']['request']['url'] for e in events if e['method']=='Network.requestWillBeSent']
+    def complaints(self) -> list: # warnings and errors on the console since the last call
+        return [e['message'] for e in self.get_log('browser') if e['level'] in ('WARNING','SEVERE')]
+    def screen(self, width:int, height:int=900):
+        shape = dict(width=width, height=height, deviceScaleFactor=1, mobile=width<500)
+        self.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', shape)
+    def theme(self, name:str): # 'light' or 'dark', as the system asks for it
+        asked = [dict(name='prefers-color-scheme', value=name)]
+        self.execute_cdp_cmd('Emulation.setEmulatedMedia', dict(features=asked))
+    def js(self, expression:str): return self.execute_script('return '+expression)
+    def wait(self, found): return WebDriverWait(self, 20).until(lambda _: found())
+
+@pytest.fixture(scope='session')
+def chromium():
+    browser = Browser()
+    yield browser
+    browser.quit()
+
+@pytest.fixture
+def browser(chromium, address):
+    "Wide, light, at the first page, with nothing in its logs"
+    chromium.screen(1400); chromium.theme('light'); chromium.get(address + 'index.html')
+    chromium.requested(); chromium.complaints()
+    return chromium
