@@ -11,7 +11,8 @@ def sadag(*args, cwd, status=0):
 def there(tmp_path_factory):
     "A folder with a small quantize run"
     d = tmp_path_factory.mktemp('sharpness')
-    sadag('quantize', '--model', 'resnet20-digits', '--images', 'digits-train', '--n', 6, '--bits', 'w2a2', '--unit-steps', 2, '--out', 'runs/a', cwd=d)
+    sadag('quantize', '--model', 'resnet20-digits', '--images', 'digits-train', '--n', 6, '--bits', 'w2a2',
+          '--unit-steps', 2, '--out', 'runs/a', cwd=d)
     return d
 
 def test_measures_and_reports(there, capsys):
@@ -32,12 +33,14 @@ def test_measures_and_reports(there, capsys):
 def test_other_images(there):
     "Held-out digits give another loss than the run's own images; a report written again keeps the section"
     run = there/'runs/a'
-    sadag('report', 'runs/a', '--sharpness', '--data', 'digits', '--n', 2, cwd=there); found = json.loads((run/'sharpness.json').read_text())
-    assert found['quantized']['images']==2
+    sadag('report', 'runs/a', '--sharpness', '--data', 'digits', '--n', 2, cwd=there)
+    found = json.loads((run/'sharpness.json').read_text()); assert found['quantized']['images']==2
     sadag('report', 'runs/a', cwd=there); assert 'Sharpness in numbers' in (run/'report.html').read_text()
 
-@pytest.mark.parametrize('args,says', [(('runs/a','--data','digits'), 'give --sharpness too'), (('runs/a','--sharpness','--n','0'), 'n must be at least 1'),
-                                       (('runs/none','--sharpness'), 'not a run folder'), (('runs/a','--sharpness','--data','none'), 'none')])
+@pytest.mark.parametrize('args,says', [
+    (('runs/a','--data','digits'), 'give --sharpness too'),
+    (('runs/a','--sharpness','--n','0'), 'n must be at least 1'),
+    (('runs/none','--sharpness'), 'not a run folder'), (('runs/a','--sharpness','--data','none'), 'none')])
 def test_mistakes_are_one_sentence(there, args, says, capsys):
     sadag('report', *args, cwd=there, status=2); err = capsys.readouterr().err
     assert says in err and err.count('\n')==1

@@ -49,31 +49,34 @@ def lanczos(H, # anything with `H@v` for v (p,)
         basis = torch.cat([basis, w[None]/beta[-1]])
     return _ritz(torch.stack(alpha), torch.stack(beta), basis)
 
-# %% ../../nbs/sharp/41_hessian.ipynb #deb431d6
+# %% ../../nbs/sharp/41_hessian.ipynb #518e085c
 def _ritz(alpha:Tensor, beta:Tensor, basis:Tensor) -> Ritz:
     "Eigenvalues and vectors of the tridiagonal matrix with diagonal `alpha` and off-diagonal `beta`"
-    if not alpha.isfinite().all(): raise SadagError("the Hessian's products are not finite: give images and weights that are")
+    if not alpha.isfinite().all():
+        raise SadagError("the Hessian's products are not finite: give images and weights that are")
     k = len(alpha); T = alpha.diag()+beta[:k-1].diag(1)+beta[:k-1].diag(-1)
     values,U = torch.linalg.eigh(T)
     return Ritz(values, U[0].square(), (beta[k-1]*U[-1]).abs(), U.T@basis[:k])
 
-# %% ../../nbs/sharp/41_hessian.ipynb #3adbfd8e
+# %% ../../nbs/sharp/41_hessian.ipynb #b4c85909
 def random_vector(H, *keys, signs:bool=False # which draw: the seed and more; entries −1 and 1 in place of normal ones
                  ) -> Tensor: # (p,)
     "A random vector for `H`, of mean 0 and covariance I"
     v = torch.randn(len(H), generator=generator(*keys)).to(H.device, H.dtype)
     return torch.where(v<0, -torch.ones_like(v), 1) if signs else v
 
-def top_eigenvalues(H, k:int=1, steps:int=20, seed:int=0) -> tuple[Tensor, Tensor, Tensor]: # (k,), (k,) error bounds, (k, p)
+def top_eigenvalues(H, k:int=1, steps:int=20, seed:int=0
+                   ) -> tuple[Tensor, Tensor, Tensor]: # (k,), (k,) error bounds, (k, p)
     "The `k` largest eigenvalues, largest first, from `steps` products"
     r = lanczos(H, random_vector(H, seed, 'lanczos'), steps)
     return tuple(t[-k:].flip(0) for t in (r.values, r.errors, r.vectors))
 
-# %% ../../nbs/sharp/41_hessian.ipynb #493f80b0
+# %% ../../nbs/sharp/41_hessian.ipynb #a94b8c31
 def hutchinson(H, draws:int=10, seed:int=0) -> tuple[float, float]: # trace, standard error
     "Trace of `H` from `draws` products with random signs"
     at_least(2, draws=draws)
-    found = torch.stack([v@(H@v) for v in (random_vector(H,seed,'hutchinson',i,signs=True) for i in range(draws))]).double()
+    vectors = (random_vector(H,seed,'hutchinson',i,signs=True) for i in range(draws))
+    found = torch.stack([v@(H@v) for v in vectors]).double()
     return found.mean().item(), (found.std()/draws**.5).item()
 
 def hutchpp(H, products:int=30, seed:int=0) -> float:

@@ -91,7 +91,7 @@ def curvature_of(loss, lanczos_steps:int=12, draws:int=8, seed:int=0) -> tuple[d
     return dict(eigenvalue=r.values[-1].item(), eigenvalue_error=r.errors[-1].item(), smallest=r.values[0].item(),
                 trace=trace, trace_error=error), r.vectors[-1]
 
-# %% ../../nbs/sharp/42_meter.ipynb #11d2fb6e
+# %% ../../nbs/sharp/42_meter.ipynb #72cc7cf1
 @torch.no_grad()
 def measure(model:nn.Module, # full precision
             qmodel, # traced or quantized graph of it
@@ -107,13 +107,15 @@ def measure(model:nn.Module, # full precision
     if images.ndim==4: images = images.contiguous(memory_format=torch.channels_last) # the faster layout
     target = model(images); loss = ReconstructionLoss(qmodel, images, target)
     start,g = _value_and_slope(loss, loss.theta); norm = loss.theta.norm().item()
-    if not math.isfinite(start): raise DataError("the loss on these images is not finite: give images normalised as the network's own")
+    if not math.isfinite(start):
+        raise DataError("the loss on these images is not finite: give images normalised as the network's own")
     numbers,top = curvature_of(loss, lanczos_steps, draws, seed) if curvature else ({},None)
     gaps = sam_gaps(loss, [s*norm for s in rhos], ascents, [] if top is None else [top])
     small = ReconstructionLoss(qmodel, images[:few], target[:few]); at = torch.linspace(-reach,reach,points).tolist()
-    first,second = (filter_direction(small, seed, i) for i in (0,1)); line = [number(small(small.theta+a*first)) for a in at]
-    return Sharpness(len(images), start, norm, g.norm().item(), [dict(share=r['rho']/norm, **r) for r in gaps], at, line,
-                     surface(small, first, second, at), **numbers)
+    first,second = (filter_direction(small, seed, i) for i in (0,1))
+    line = [number(small(small.theta+a*first)) for a in at]
+    return Sharpness(len(images), start, norm, g.norm().item(), [dict(share=r['rho']/norm, **r) for r in gaps],
+                     at, line, surface(small, first, second, at), **numbers)
 
 # %% ../../nbs/sharp/42_meter.ipynb #e6723481
 def _check(qmodel, images, rhos):
@@ -139,10 +141,11 @@ def sharpness_figure(found:dict # name -> Sharpness
     _planes(bottom, found, floor)
     return fig
 
-# %% ../../nbs/sharp/42_meter.ipynb #8ea59525
+# %% ../../nbs/sharp/42_meter.ipynb #bd70a598
 def _planes(fig, found:dict, floor:float):
     "Contours of the loss's logarithm in each network's plane, on one scale"
-    zs = [np.log10(np.array(s.plane,dtype=float).clip(floor)) for s in found.values()]; low,high = np.nanmin(zs),np.nanmax(zs)
+    zs = [np.log10(np.array(s.plane,dtype=float).clip(floor)) for s in found.values()]
+    low,high = np.nanmin(zs),np.nanmax(zs)
     levels = np.linspace(low, max(high,low+1e-3), 16); axes = np.atleast_1d(fig.subplots(1,len(found),sharey=True))
     for ax,(name,s),z in zip(axes, found.items(), zs):
         drawn = ax.contourf(s.at, s.at, z, levels=levels, cmap='cividis')
@@ -153,6 +156,6 @@ def sharpness_table(found:dict) -> tuple[list, list]: # names of the columns, ro
     "The numbers of each network"
     def pm(v, e): return '' if v is None else f'{v:.3g} ± {e:.1g}'
     shares = [r['share'] for r in next(iter(found.values())).gaps]
-    rows = [(name, f'{s.loss:.3g}', *(f"{r['gap']:.3g}" for r in s.gaps), pm(s.eigenvalue,s.eigenvalue_error), pm(s.trace,s.trace_error))
-            for name,s in found.items()]
+    rows = [(name, f'{s.loss:.3g}', *(f"{r['gap']:.3g}" for r in s.gaps), pm(s.eigenvalue,s.eigenvalue_error),
+             pm(s.trace,s.trace_error)) for name,s in found.items()]
     return ['network','loss',*(f'gap, ρ = {v:.2g}' for v in shares),'top eigenvalue','trace'], rows

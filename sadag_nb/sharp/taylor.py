@@ -27,13 +27,14 @@ def with_numbers(model # traced, or prepared by `prepare`
         layer.weight = nn.Parameter(w, requires_grad=False)
     return model
 
-# %% ../../nbs/sharp/40_taylor.ipynb #fc0c0947
+# %% ../../nbs/sharp/40_taylor.ipynb #eedaeb49
 class ReconstructionLoss:
     "L_R on logits, as a function of one vector of all layers' weights"
     def __init__(self, model, # traced or prepared graph
                  images:Tensor, # (n, c, h, w), normalised
                  target:Tensor): # (n, classes), full-precision logits
-        if len(images)!=len(target): raise DataError(f"{len(images)} images and {len(target)} targets: give one target an image")
+        if len(images)!=len(target):
+            raise DataError(f"{len(images)} images and {len(target)} targets: give one target an image")
         self.model,self.images,self.target = with_numbers(model).to(images.dtype),images,target.detach()
         self.names = list(dict.fromkeys(f'{n.target}.weight' for n in nodes_of(self.model, Layer)))
         self.shapes = [self.model.get_parameter(n).shape for n in self.names]
