@@ -135,7 +135,7 @@ def row_of(bench:Bench, case:Case, bits:str, seed:int) -> dict:
     write_text(file, json.dumps(row))
     return row
 
-# %% ../../nbs/app/75_sweep.ipynb #0e51651c
+# %% ../../nbs/app/75_sweep.ipynb #9647379c
 def _checked(sweep:str, cases, bits, seeds, train) -> Sweep:
     "The sweep of that name, cut down to the cases, widths and seeds asked for"
     s = SWEEPS[nearest_name('sweep', sweep, SWEEPS)]
@@ -153,6 +153,7 @@ def run_sweep(sweep:str, # a name in `SWEEPS`
               train:str|None=None, # real images, for cases that choose from them
               cases:list|None=None, bits:list|None=None, seeds:list|None=None, # by default all of the sweep's
               n:int=128, steps:int=300, unit_steps:int=400, # see `Budget`
+              collect:bool=False, # take the rows that are there, compute none
               device:str|None=None) -> dict: # what is in OUT/NAME.json
     "Compute a table, or what is missing of it"
     s = _checked(sweep, cases, bits, seeds, train)
@@ -161,8 +162,9 @@ def run_sweep(sweep:str, # a name in `SWEEPS`
                  fp_top1=top1(bench.net, bench.test, bench.device), machine=machine(), versions=versions(), rows=[])
     for seed in s.seeds:
         for case in s.cases:
-            if seed==s.seeds[0]: picture(bench, case, seed, Path(out)/f'{s.name}-{case.name.replace(" ","-")}.png')
+            if seed==s.seeds[0] and not collect: picture(bench, case, seed, Path(out)/f'{s.name}-{case.name.replace(" ","-")}.png')
             for b in s.bits:
+                if collect and not bench.file('rows', bench.key(case,b,seed), 'json').is_file(): continue
                 row = row_of(bench, case, b, seed)
                 published = case.published.get(f'{bench.model} {b}', case.published.get(b))
                 found['rows'].append(dict(row, **({'published':published} if published else {})))
