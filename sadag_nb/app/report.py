@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['BLUE', 'ORANGE', 'GREEN', 'RED', 'PURPLE', 'INK', 'STYLE', 'CSS', 'PAGE', 'FACTS', 'PLOTS', 'styled', 'svg', 'png',
-           'images_figure', 'latest', 'stage', 'terms', 'mean_curve', 'panels', 'logarithmic', 'losses_figure',
-           'units_figure', 'reconstruction_figure', 'accuracy_figure', 'page', 'table', 'figure', 'demo_verdict',
-           'demo_table', 'verdict', 'facts', 'settings', 'first_images', 'plots', 'images_section', 'run_sections',
-           'front_section', 'sharpness_sections', 'demo_sections', 'run_report']
+           'visible', 'images_figure', 'latest', 'stage', 'terms', 'mean_curve', 'panels', 'logarithmic',
+           'losses_figure', 'units_figure', 'reconstruction_figure', 'histogram', 'histogram_rows', 'histograms_figure',
+           'accuracy_figure', 'page', 'table', 'figure', 'demo_verdict', 'demo_table', 'verdict', 'smaller', 'facts',
+           'settings', 'first_images', 'plots', 'images_section', 'run_sections', 'front_section', 'sharpness_sections',
+           'demo_sections', 'run_report']
 
-# %% ../../nbs/app/71_report.ipynb #b2ee5735
+# %% ../../nbs/app/71_report.ipynb #e21dd268
 import base64, functools, io, json
 import matplotlib as mpl
 import numpy as np
@@ -21,7 +22,10 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from safetensors import safe_open
 from ..core import Run, RunError, write_text
 from torchvision.utils import make_grid
+from ..graph.trace import Layer, fold, module_of, nodes_of
 from ..models.zoo import Card
+from ..quant.prepare import quantizers, weight_of
+from ..quant.uniform import Grid
 from ..sharp.meter import Sharpness, sharpness_figure, sharpness_table
 from ..mixed.allocate import bits_figure, front_figure, front_table
 
@@ -56,12 +60,16 @@ def png(fig:Figure, dpi:float=100, **kwargs) -> bytes:
     out = io.BytesIO(); fig.savefig(out, format='png', dpi=dpi, **kwargs)
     return out.getvalue()
 
-# %% ../../nbs/app/71_report.ipynb #6f7cee3a
+# %% ../../nbs/app/71_report.ipynb #f9071589
+def visible(pixels:torch.Tensor) -> torch.Tensor: # (n, 1 or 3, h, w)
+    "Pixels that a screen can show"
+    return pixels if pixels.shape[1] in (1,3) else pixels.mean(1, keepdim=True)
+
 def images_figure(pixels:torch.Tensor, # (n, c, h, w), 0 to 1
                   columns:int=16, width:float=640 # width in screen pixels, about
                  ) -> Figure:
     "A grid of images"
-    grid = make_grid(pixels, nrow=min(columns,len(pixels)), padding=1, pad_value=.5).permute(1,2,0)
+    grid = make_grid(visible(pixels), nrow=min(columns,len(pixels)), padding=1, pad_value=.5).permute(1,2,0)
     zoom = max(1, round(width/grid.shape[1])); h,w = (zoom*s/100 for s in grid.shape[:2])
     fig = Figure(figsize=(w,h), dpi=100, layout='none')
     ax = fig.add_axes((0,0,1,1)); ax.axis('off')
@@ -108,7 +116,7 @@ def logarithmic(ax, which:str, # 'x' or 'y'
     axis.set_major_locator(LogLocator(subs=(1,2,5) if high<100*low else (1,)))
     axis.set_major_formatter('{x:g}'); axis.set_minor_formatter(NullFormatter())
 
-# %% ../../nbs/app/71_report.ipynb #b64b9342
+# %% ../../nbs/app/71_report.ipynb #8d50ef95
 @styled
 def losses_figure(rows:list[dict]) -> Figure:
     "Loss terms over the steps of synthesis, a panel a term and a colour a phase"
@@ -117,7 +125,8 @@ def losses_figure(rows:list[dict]) -> Figure:
         for phase,colour in zip(phases, (BLUE,ORANGE,GREEN,RED,PURPLE)):
             steps,mean,low,high = mean_curve([r for r in rows if r.get('phase','')==phase], name)
             if not len(steps): continue
-            ax.plot(steps, mean, color=colour, label=phase); ax.fill_between(steps, low, high, color=colour, alpha=.2, lw=0)
+            ax.plot(steps, mean, color=colour, label=phase)
+            ax.fill_between(steps, low, high, color=colour, alpha=.2, lw=0)
         logarithmic(ax, 'y', [r[name] for r in rows if r.get(name) is not None])
         ax.set(xlabel='step', title=name)
     fig.legend(*axes[0].get_legend_handles_labels(), loc='outside upper left', ncols=len(phases), frameon=False)
@@ -155,6 +164,52 @@ def reconstruction_figure(rows:list[dict] # stage 'reconstruct': unit, step, err
     bar = fig.colorbar(mpl.cm.ScalarMappable(mpl.colors.Normalize(1,max(2,len(names))),'cividis'), ax=ax, label='unit')
     bar.outline.set_visible(False)
     return fig
+
+# %% ../../nbs/app/71_report.ipynb #57bc2b8b
+def histogram(values:torch.Tensor, grid:Grid, bins:int=60) -> dict: # low, high, first, last, counts
+    "How many `values` lie where, in steps of `grid`"
+    counts,edges = np.histogram((values.detach().float()/grid.scale+grid.zero_point).cpu().numpy(), bins)
+    return dict(low=grid.low, high=grid.high, first=float(edges[0]), last=float(edges[-1]), counts=counts.tolist())
+
+# %% ../../nbs/app/71_report.ipynb #c0bf25cc
+@torch.no_grad()
+def histogram_rows(graph, # traced, full precision
+                   qmodel, # its quantized network
+                   images:torch.Tensor, # (n, c, h, w), normalised
+                   few:int=4 # layers, from the first to the last
+                  ) -> list[dict]: # stage 'histogram'
+    "Weights and inputs of a few layers over their grids"
+    full,found,seen,rows = fold(graph),nodes_of(qmodel, Layer),{},[]
+    hooks = [q.register_forward_pre_hook(lambda q,args: seen.update({q:args[0]})) for q in quantizers(qmodel)]
+    try: qmodel(images)
+    finally:
+        for h in hooks: h.remove()
+    for n in (found[i] for i in sorted({round(j) for j in np.linspace(0,len(found)-1,few)})):
+        layer,reader = module_of(n,qmodel),module_of(n.args[0],qmodel)
+        kinds = {'weights':(full.get_submodule(n.target).weight, weight_of(layer).grid())}
+        if reader in seen: kinds['input'] = seen[reader],reader.grid()
+        rows += [dict(stage='histogram', layer=n.target, kind=k, **histogram(v,g)) for k,(v,g) in kinds.items()]
+    return rows
+
+# %% ../../nbs/app/71_report.ipynb #ee211848
+@styled
+def histograms_figure(rows:list[dict]) -> Figure: # stage 'histogram'
+    "A row a layer: its weights and its input, with the points of their grids"
+    names,kinds = list(dict.fromkeys(r['layer'] for r in rows)),('weights','input')
+    fig = Figure(figsize=(6.4,1.5*len(names))); axes = fig.subplots(len(names), 2, squeeze=False)
+    for r in rows: _histogram(axes[names.index(r['layer']), kinds.index(r['kind'])], r)
+    for ax in axes.flat:
+        if not ax.has_data(): ax.remove()
+    return fig
+
+def _histogram(ax, r:dict):
+    "The shares of one tensor's numbers; of many points the first and the last"
+    share = np.array(r['counts'])/sum(r['counts']); floor = .5/sum(r['counts']); levels = r['high']-r['low']+1
+    ax.stairs(share, np.linspace(r['first'],r['last'],len(share)+1), fill=True, baseline=floor, color=BLUE)
+    for p in (range(r['low'],r['high']+1) if levels<=16 else (r['low'],r['high'])): ax.axvline(p, color=ORANGE, lw=.8)
+    ax.set(yscale='log', ylim=(floor,None), ylabel='share', xlabel='steps of the grid')
+    ax.set_title(f"{r['layer']}: {r['kind']}, {levels.bit_length()-1} bits"); ax.grid(False)
+    ax.yaxis.set_minor_formatter(NullFormatter())
 
 # %% ../../nbs/app/71_report.ipynb #f5d67056
 @styled
@@ -241,7 +296,7 @@ def demo_table(rows:list[dict]) -> tuple[list,list]: # names of the columns, row
                                    f"{r['seconds']:.1f}"))
     return ['bits','method','top-1, %','points','time, s'], cells
 
-# %% ../../nbs/app/71_report.ipynb #0ef2e6b2
+# %% ../../nbs/app/71_report.ipynb #2baa066a
 def verdict(config:dict, result:dict) -> str:
     "The run's outcome in a sentence"
     if config['command']=='demo': return demo_verdict(result['rows'])
@@ -249,15 +304,24 @@ def verdict(config:dict, result:dict) -> str:
     if mean := result.get('mean_bits'): bits = f"{mean.upper()} on average"
     if not bits: return f"{config['n']} images synthesized from {model}'s weights alone, by the recipe {config['recipe']}."
     if 'top1' not in result:
-        return f"{model} quantized to {bits}. No labelled data, so no accuracy: sadag evaluate RUN --data DATA adds it."
+        return (f"{model} quantized to {bits}. No labelled data, so no accuracy: "
+                f"sadag evaluate RUN --data DATA adds it.{smaller(result)}")
     top1,full = result['top1'],result['fp_top1']; lost = full-top1
     return (f"{model} at {bits} is right on {top1:.2f} % of the images, at full precision on {full:.2f} %: "
-            f"{abs(lost):.2f} points {'lost' if lost>=0 else 'gained'}.")
+            f"{abs(lost):.2f} points {'lost' if lost>=0 else 'gained'}.{smaller(result)}")
 
-# %% ../../nbs/app/71_report.ipynb #c902bd49
+def smaller(result:dict) -> str:
+    "A sentence on the size, if it was measured"
+    if 'file_kilobytes' not in result: return ''
+    file,full = result['file_kilobytes'],result['fp_kilobytes']
+    return (f" Its file has {file:.1f} kB, the weights in 32-bit floating point {full:.1f} kB: "
+            f"{full/file:.1f} times as much.")
+
+# %% ../../nbs/app/71_report.ipynb #246ff4f4
 FACTS = dict(fp_top1=('top-1, full precision','{:.2f} %'), top1=('top-1, quantized','{:.2f} %'),
              synthesis_seconds=('synthesis','{:.1f} s'), reconstruction_seconds=('reconstruction','{:.1f} s'),
-             allocation_seconds=('allocation of bits','{:.1f} s'), kilobytes=('size','{:.1f} kB'),
+             allocation_seconds=('allocation of bits','{:.1f} s'), file_kilobytes=('quantized file','{:.1f} kB'),
+             fp_kilobytes=('weights, FP32','{:.1f} kB'), kilobytes=('size allocated','{:.1f} kB'),
              giga_bitops=('bit operations','{:.3g} G'), seconds=('whole time','{:.1f} s'), peak_mib=('peak memory','{:.0f} MiB'))
 
 def facts(result:dict) -> list[tuple[str,str]]:
@@ -278,7 +342,7 @@ def first_images(run:Run, n:int=64) -> torch.Tensor|None: # (n, c, h, w), 0 to 1
     with safe_open(path, 'pt') as f: x = f.get_slice('images')[:n]
     return Card(**run.config['card']).pixels(x.float())
 
-# %% ../../nbs/app/71_report.ipynb #64445e7f
+# %% ../../nbs/app/71_report.ipynb #2eaed627
 PLOTS = ( # file, stage and the keys that tell its rows apart, figure, title, note
     ('losses', 'synthesize', ('batch','step'), losses_figure, 'Losses while synthesizing',
      'mean over batches; the band is their spread'),
@@ -286,6 +350,8 @@ PLOTS = ( # file, stage and the keys that tell its rows apart, figure, title, no
      'units in the order they are reconstructed'),
     ('reconstruction', 'reconstruct', ('unit','step'), reconstruction_figure, 'Error while reconstructing',
      'of a random batch each time, in multiples of the error of rounding to nearest'),
+    ('histograms', 'histogram', ('layer','kind'), histograms_figure, 'What the grids hold',
+     'orange: the points of the grid, or its ends if there are many; numbers beyond them are clipped'),
     ('front', 'front', ('by','kind','name'), styled(front_figure), 'Bits under a limit',
      'sensitivity summed over layers; the front is the least for every limit'),
     ('bits', 'bits', ('layer',), styled(bits_figure), 'Bits of each layer', 'what a layer reads, and its weights'))
