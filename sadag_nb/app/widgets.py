@@ -8,7 +8,7 @@ __all__ = ['whole', 'real', 'RATIOS', 'on_card', 'explorer', 'clipped', 'relativ
            'neighbour_explorer', 'Landscape', 'landscape_figure', 'landscape_explorer', 'Tradeoff', 'tradeoff',
            'within', 'pareto_figure', 'pareto_explorer', 'live_figure', 'Live']
 
-# %% ../../nbs/app/74_widgets.ipynb #2ef018ba
+# %% ../../nbs/app/74_widgets.ipynb #cffecccb
 import threading
 from functools import partial
 from typing import Callable, NamedTuple
@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 from ..core import SadagError, SettingError, seeded
 from torchvision.utils import make_grid
-from .report import BLUE, GREEN, ORANGE, RED, logarithmic, panels, png, styled, terms
+from .report import BLUE, GREEN, ORANGE, RED, logarithmic, panels, png, styled, terms, visible
 from ..graph.trace import Layer, fold, nodes_of, trace
 from ..mixed.allocate import Allocation, allocation, count, front, offers
 from ..mixed.sensitivity import WIDTHS, sensitivity
@@ -35,16 +35,18 @@ from ..synth.recipes import get_recipe
 from ..synth.source import neighbours
 from ..synth.synthesize import Networks, synthesize
 
-# %% ../../nbs/app/74_widgets.ipynb #91071f3f
+# %% ../../nbs/app/74_widgets.ipynb #73765209
 def on_card(fig:Figure) -> bytes:
     "`fig` as PNG on a white card, readable on pages of any colour"
     return png(fig, facecolor='white')
+
+def _picture(): return widgets.Image(format='png', layout={'max_width':'40rem'})
 
 def explorer(draw:Callable, # from the values of the controls, by name, to a `Figure`
              **controls # name -> widget with a value
             ) -> widgets.VBox: # with `.controls`, `.picture` and `.told`
     "Controls above the figure that `draw` makes of their values"
-    picture,told = widgets.Image(format='png'),widgets.Label()
+    picture,told = _picture(),widgets.Label()
     def update(_=None):
         try: picture.value,told.value = on_card(draw(**{k:w.value for k,w in controls.items()})),''
         except SadagError as e: told.value = str(e)
@@ -73,7 +75,7 @@ def relative_error(w:Tensor, grid:Grid) -> float:
     "Squared quantization error as a share of the squares of `w`"
     return ((grid(w)-w).square().sum()/w.square().sum()).item()
 
-# %% ../../nbs/app/74_widgets.ipynb #6c216f6f
+# %% ../../nbs/app/74_widgets.ipynb #43bd7499
 @styled
 def clipping_figure(w:Tensor, # weights of a layer
                     bits:int, ratio:float=1. # 2 to 8; 0.2 to 1
@@ -86,7 +88,8 @@ def clipping_figure(w:Tensor, # weights of a layer
     right.plot(RATIOS, [relative_error(w, clipped(w,bits,r)) for r in RATIOS], color=BLUE)
     right.plot(ratio, relative_error(w,grid), 'o', color=ORANGE, label='this grid')
     right.plot(*_best(w,bits), '*', color=RED, ms=10, label='search_grid')
-    right.set(xlabel='clipping ratio', ylabel='squared error / squared weights', yscale='log'); right.legend(frameon=False)
+    right.set(xlabel='clipping ratio', ylabel='squared error / squared weights', yscale='log')
+    right.legend(frameon=False)
     return fig
 
 def _best(w, bits) -> tuple[float,float]:
@@ -94,7 +97,7 @@ def _best(w, bits) -> tuple[float,float]:
     grid = search_grid(w, bits, per_channel=False, power=2.); full = clipped(w, bits, 1.)
     return (grid.scale/full.scale).item(), relative_error(w,grid)
 
-# %% ../../nbs/app/74_widgets.ipynb #f75404bd
+# %% ../../nbs/app/74_widgets.ipynb #53312cb7
 def weights_of(model:nn.Module, shape:tuple|None=None # with a card, or the shape of its images
               ) -> dict[str,Tensor]:
     "Weights of each layer, batch norm folded"
@@ -105,10 +108,10 @@ def clipping_explorer(model:nn.Module, shape:tuple|None=None) -> widgets.VBox:
     "Choose layer, bits and clipping ratio; see the grid and its error"
     found = weights_of(model, shape)
     def draw(layer, bits, ratio): return clipping_figure(found[layer], bits, ratio)
-    return explorer(draw, layer=widgets.Dropdown(options=list(found), description='layer', style={'description_width':'6rem'}),
-                    bits=whole('bits', 4, 2, 8, 1), ratio=real('clipping ratio', 1., .2, 1., .01))
+    layer = widgets.Dropdown(options=list(found), description='layer', style={'description_width':'6rem'})
+    return explorer(draw, layer=layer, bits=whole('bits', 4, 2, 8, 1), ratio=real('clipping ratio', 1., .2, 1., .01))
 
-# %% ../../nbs/app/74_widgets.ipynb #7175456d
+# %% ../../nbs/app/74_widgets.ipynb #f6363308
 class Neighbourhood(NamedTuple):
     "What lies around a batch of images along two directions of their embeddings"
     around: Callable     # direction's name and rho -> images (n, c, h, w)
@@ -117,10 +120,11 @@ class Neighbourhood(NamedTuple):
 def kept_source(model:nn.Module, recipe='genie', n:int=8, steps:int=60, **kwargs) -> tuple[nn.Module, Tensor]:
     "The source of freshly synthesized images, and the images; further settings as `synthesize` has them"
     seen = []
-    x = synthesize(model, recipe, n=n, steps=steps, batch=n, watch=seen.append, device='cpu', dtype=torch.float32, **kwargs)
+    x = synthesize(model, recipe, n=n, steps=steps, batch=n, watch=seen.append, device='cpu', dtype=torch.float32,
+                   **kwargs)
     return seen[-1], x
 
-# %% ../../nbs/app/74_widgets.ipynb #59006691
+# %% ../../nbs/app/74_widgets.ipynb #6767ef23
 def neighbourhood(model:nn.Module, source:nn.Module, # from `kept_source`
                   images:Tensor, recipe='sadag', seed:int=0) -> Neighbourhood:
     "What lies around the images of `source`"
@@ -128,12 +132,13 @@ def neighbourhood(model:nn.Module, source:nn.Module, # from `kept_source`
     z = source.z.detach(); source(z)                   # its normalisation is that of its own batch
     g = stacked(nets.factors(lambda: neighbours(source, z)))
     def away(eps): return 1-matched_cosine(g, stacked(nets.factors(lambda: neighbours(source, z+eps))))
-    with seeded(seed,'neighbours'): unit = {k:worst_direction(away, z.shape, 1., iterations=i) for k,i in (('worst',3),('random',0))}
+    with seeded(seed,'neighbours'):
+        unit = {k:worst_direction(away, z.shape, 1., iterations=i) for k,i in (('worst',3),('random',0))}
     def around(name, rho): return neighbours(source, z+rho*unit[name]).detach()
     def distance(name, rho): return away(rho*unit[name]).detach()
     return Neighbourhood(around, distance)
 
-# %% ../../nbs/app/74_widgets.ipynb #0694b55b
+# %% ../../nbs/app/74_widgets.ipynb #c2d9210c
 @styled
 def neighbour_figure(near:Neighbourhood, pixels:Callable, # from normalised images to 0 to 1, as of `model.card`
                      i:int=0, rho:float=1., direction:str='worst', # which image, how far and where to
@@ -141,11 +146,12 @@ def neighbour_figure(near:Neighbourhood, pixels:Callable, # from normalised imag
                     ) -> Figure:
     "An image, its neighbour, what has changed, and how far the gradients are apart"
     fig = Figure(figsize=(6.4,2.2)); pair,right = fig.subfigures(1, 2, width_ratios=(1.2,1))
-    x = pixels(torch.stack([near.around(direction,r)[i] for r in (0.,rho)])); change = (x[1]-x[0]).mean(0)
+    x = visible(pixels(torch.stack([near.around(direction,r)[i] for r in (0.,rho)]))).numpy()
+    change = (x[1]-x[0]).mean(0)
     for ax,title,im in zip(pair.subplots(1,3), ('image','neighbour','change'), (*x,change)):
         ax.set_title(title); ax.axis('off')
         if im.ndim==2: ax.imshow(im, cmap='RdBu_r', vmin=-.5, vmax=.5)
-        else: ax.imshow(im.permute(1,2,0), cmap='gray', vmin=0, vmax=1)
+        else: ax.imshow(im.transpose(1,2,0), cmap='gray', vmin=0, vmax=1)
     ax,steps = right.subplots(),np.linspace(0, reach, 9)
     for name,colour in (('worst',BLUE),('random',GREEN)):
         ax.plot(steps, [near.distance(name,r)[i] for r in steps], color=colour, label=name)
@@ -163,7 +169,7 @@ def neighbour_explorer(model:nn.Module, # with a card
     return explorer(draw, i=whole('image', 0, 0, len(x)-1, 1), rho=real('ρ', 1., 0., reach, .1),
                     direction=widgets.ToggleButtons(options=['worst','random'], description='direction'))
 
-# %% ../../nbs/app/74_widgets.ipynb #733a71d6
+# %% ../../nbs/app/74_widgets.ipynb #253a88bb
 class Landscape:
     "The loss around a network's weights, at full precision and at any number of bits"
     def __init__(self, model:nn.Module, images:Tensor, # full precision; (n, c, h, w), normalised
@@ -173,25 +179,27 @@ class Landscape:
     def network(self, bits:int|None) -> fx.GraphModule: # None: full precision
         return fold(self.graph) if bits is None else prepare(self.graph, f'w{bits}a{bits}')
     def plane(self, bits:int|None, reach:float=.3, points:int=7) -> tuple[list,np.ndarray]: # steps, losses
-        "The loss at `points` steps a side, up to `reach` filter lengths from the middle; rows along the second direction"
+        "The loss at `points` steps a side, `reach` filter lengths each way; rows along the second direction"
         key,at = (bits,reach,points),torch.linspace(-reach,reach,points).tolist()
         if key not in self.known:
             loss = ReconstructionLoss(self.network(bits), self.images, self.target)
             self.known[key] = surface(loss, *(filter_direction(loss, self.seed, i) for i in (0,1)), at)
         return at, np.array(self.known[key], float)
 
-# %% ../../nbs/app/74_widgets.ipynb #25b56bb3
+# %% ../../nbs/app/74_widgets.ipynb #913d84c3
 @styled
 def landscape_figure(land:Landscape, bits:int=4, reach:float=.3, points:int=7) -> Figure:
     "Contours of the quantized network's loss, and a cut through it and through full precision"
-    fig,(plane,cut) = panels(2, height=2.6); at,z = land.plane(bits,reach,points); _,full = land.plane(None,reach,points)
+    fig,(plane,cut) = panels(2, height=2.6); at,z = land.plane(bits,reach,points)
+    _,full = land.plane(None,reach,points)
     low = 1e-3*np.nanmax(z)                             # full precision has no loss in the middle
     shown = plane.contourf(at, at, np.log10(np.maximum(z,low)), levels=10, cmap='cividis')
     fig.colorbar(shown, ax=plane, label='log₁₀ loss').outline.set_visible(False)
     plane.set(xlabel='first direction, filter lengths', ylabel='second direction', aspect='equal'); plane.grid(False)
     cut.plot(at, np.maximum(z[points//2],low), 'o-', ms=3, color=BLUE, label=f'W{bits}A{bits}')
     cut.plot(at, np.maximum(full[points//2],low), 'o-', ms=3, color=GREEN, label='full precision')
-    cut.set(xlabel='first direction, filter lengths', ylabel='reconstruction loss', yscale='log'); cut.legend(frameon=False)
+    cut.set(xlabel='first direction, filter lengths', ylabel='reconstruction loss', yscale='log')
+    cut.legend(frameon=False)
     return fig
 
 # %% ../../nbs/app/74_widgets.ipynb #83e784da
@@ -202,7 +210,7 @@ def landscape_explorer(model:nn.Module, images:Tensor, # few: every point of the
     def draw(bits, reach): return landscape_figure(land, bits, reach, points)
     return explorer(draw, bits=whole('bits', 4, 2, 8, 1), reach=real('reach', .3, .1, 1., .1))
 
-# %% ../../nbs/app/74_widgets.ipynb #0ad2a58d
+# %% ../../nbs/app/74_widgets.ipynb #610780f6
 class Tradeoff(NamedTuple):
     "What may be had for how many bytes"
     front: list   # of `Allocation`, from the smallest to the least sensitive
@@ -211,21 +219,24 @@ class Tradeoff(NamedTuple):
 def tradeoff(model:nn.Module, images:Tensor, # (n, c, h, w), normalised
              criterion:str='kl', activations:int=8, seed:int=0) -> Tradeoff:
     "The front of size against sensitivity, and uniform widths"
-    graph = trace(model, tuple(images.shape[1:])); costs = count(graph); sens = sensitivity(graph, images, criterion, seed=seed)
+    graph = trace(model, tuple(images.shape[1:])); costs = count(graph)
+    sens = sensitivity(graph, images, criterion, seed=seed)
     def uniform(b): return allocation(sens, costs, Policy(f'w{b}a{activations}').resolve(graph))
-    return Tradeoff(front(sens, costs, offers(graph, costs, Policy('w8a8'), activations)), {b:uniform(b) for b in WIDTHS})
+    choices = offers(graph, costs, Policy('w8a8'), activations)
+    return Tradeoff(front(sens, costs, choices), {b:uniform(b) for b in WIDTHS})
 
 def within(found:Tradeoff, kilobytes:float) -> Allocation:
     "The least sensitive allocation of at most that size"
     fit = [a for a in found.front if a.cost['size']<=1e3*kilobytes]
-    if not fit: raise SettingError(f"the smallest allocation has {found.front[0].cost['size']/1e3:.1f} kB: give at least that")
-    return fit[-1]
+    if fit: return fit[-1]
+    raise SettingError(f"the smallest allocation has {found.front[0].cost['size']/1e3:.1f} kB: give at least that")
 
-# %% ../../nbs/app/74_widgets.ipynb #2c238440
+# %% ../../nbs/app/74_widgets.ipynb #f6195501
 @styled
 def pareto_figure(found:Tradeoff, kilobytes:float) -> Figure: # largest accepted size
     "The front with the allocation of that size, and each layer's bits in it"
-    fig,(top,bottom) = panels(2, height=2.2, columns=1); chosen = within(found,kilobytes); i = np.arange(len(chosen.bits))
+    fig,(top,bottom) = panels(2, height=2.2, columns=1); chosen = within(found,kilobytes)
+    i = np.arange(len(chosen.bits))
     def draw(rows, *how, **kw): top.plot([a.cost['size']/1e3 for a in rows], [a.sensitivity for a in rows], *how, **kw)
     draw(found.front, color=BLUE, label='front')
     draw(found.uniform.values(), 'o', color=ORANGE, ms=4, label='the same bits everywhere')
@@ -244,22 +255,25 @@ def pareto_explorer(model:nn.Module, images:Tensor, **kwargs # settings of `trad
     low,high = np.ceil(low*10)/10,np.ceil(high*10)/10
     return explorer(partial(pareto_figure,found), kilobytes=real('size, kB', (low+high)/2, low, high, .1))
 
-# %% ../../nbs/app/74_widgets.ipynb #d4d509c0
+# %% ../../nbs/app/74_widgets.ipynb #4657898f
 @styled
 def live_figure(pixels:Tensor, # (n, c, h, w), 0 to 1
                 rows:list[dict] # of stage 'synthesize'
                ) -> Figure:
     "The images of the moment, and the losses so far"
     fig = Figure(figsize=(6.4,2.6)); left,right = fig.subfigures(1,2); ax = left.subplots(); ax.axis('off')
-    ax.imshow(make_grid(pixels, nrow=max(1,round(len(pixels)**.5)), padding=1, pad_value=.5).permute(1,2,0).numpy(), vmin=0, vmax=1)
+    grid = make_grid(visible(pixels), nrow=max(1,round(len(pixels)**.5)), padding=1, pad_value=.5)
+    ax.imshow(grid.permute(1,2,0).numpy(), vmin=0, vmax=1)
     ax = right.subplots()
     for name in terms(rows):
-        own = [r for r in rows if name in r]; ax.plot([r['step'] for r in own], [r[name] for r in own], 'o-', ms=3, label=name)
+        own = [r for r in rows if name in r]
+        ax.plot([r['step'] for r in own], [r[name] for r in own], 'o-', ms=3, label=name)
     logarithmic(ax, 'y', [r[k] for r in rows for k in terms(rows) if k in r])
-    ax.set(xlabel='step', ylabel='loss'); ax.xaxis.set_major_locator(MaxNLocator(integer=True)); ax.legend(frameon=False)
+    ax.set(xlabel='step', ylabel='loss'); ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(frameon=False)
     return fig
 
-# %% ../../nbs/app/74_widgets.ipynb #af19fa3f
+# %% ../../nbs/app/74_widgets.ipynb #dc25d77f
 class _Stopped(Exception): "The stop button was pressed"
 
 class Live:
@@ -268,13 +282,14 @@ class Live:
                  recipe='sadag', n:int=16, steps:int=300, **kwargs): # further settings as `synthesize` has them
         self.model,self.settings = model,dict(recipe=recipe, n=n, batch=n, steps=steps, **kwargs)
         self.rows,self.images,self.thread,self.asked = [],None,None,threading.Event()
-        self.begin_button,self.stop_button = widgets.Button(description='Start'),widgets.Button(description='Stop', disabled=True)
-        self.picture,self.told = widgets.Image(format='png'),widgets.Label()
+        self.begin_button,self.stop_button = (widgets.Button(description=d) for d in ('Start','Stop'))
+        self._running(False)
+        self.picture,self.told = _picture(),widgets.Label()
         self.box = widgets.VBox([widgets.HBox([self.begin_button,self.stop_button]), self.picture, self.told])
         self.begin_button.on_click(lambda _: self.begin()); self.stop_button.on_click(lambda _: self.asked.set())
     def _repr_mimebundle_(self, **kwargs): return self.box._repr_mimebundle_(**kwargs)
 
-# %% ../../nbs/app/74_widgets.ipynb #092df274
+# %% ../../nbs/app/74_widgets.ipynb #ab126870
 @patch
 def begin(self:Live):
     "Start anew"
@@ -287,7 +302,8 @@ def _running(self:Live, yes:bool): self.begin_button.disabled,self.stop_button.d
 @patch
 def _work(self:Live):
     "Synthesize until done or stopped"
-    try: self.images = synthesize(self.model, log=lambda **row: self.rows.append(row), watch=self._look, **self.settings)
+    def log(**row): self.rows.append(row)
+    try: self.images = synthesize(self.model, log=log, watch=self._look, **self.settings)
     except _Stopped: self.told.value = f"stopped after step {self.rows[-1]['step']}"
     except SadagError as e: self.told.value = str(e)
     else: self.told.value = 'done'
