@@ -6,13 +6,13 @@
 __all__ = ['DEMO', 'DEMO_RECIPES', 'open_device', 'weights_sha256', 'open_network', 'open_labelled', 'open_calibration',
            'checked_images', 'check_folder', 'working', 'timed', 'make_images', 'run_synthesize', 'check_auto',
            'make_policy', 'make_model', 'measure', 'run_quantize', 'open_run', 'run_evaluate', 'run_sharpness',
-           'nearest', 'calibrated', 'demo']
+           'run_export', 'evaluate_onnx', 'nearest', 'calibrated', 'demo']
 
-# %% ../../nbs/app/70_pipeline.ipynb #681563eb
+# %% ../../nbs/app/70_pipeline.ipynb #445b9a9b
 import hashlib, json, os, shutil, time
 import torch
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from torch import Tensor, nn
 from ..core import (DataError, Run, RunError, SadagError, SettingError, at_least, default_device, load_tensors,
@@ -21,6 +21,7 @@ from ..models.zoo import pretrained
 from ..models.datasets import calibration, loader, open_images, top1
 from ..graph.trace import fold, trace
 from ..graph.probe import probe
+from ..deploy.onnx import OnnxNetwork, export_onnx, integer_network
 from ..quant.policy import Policy
 from ..quant.prepare import load_quantized, prepare, save_quantized
 from ..quant.reconstruct import quantize
@@ -166,7 +167,7 @@ def make_policy(run:Run, p:Plan, x:Tensor, device, seed:int) -> Policy:
         write_text(path, json.dumps(chosen.policy(p.policy).as_dict(), indent=1))
     return Policy(**json.loads(path.read_text()))
 
-# %% ../../nbs/app/70_pipeline.ipynb #762a7e71
+# %% ../../nbs/app/70_pipeline.ipynb #4ca06239
 def make_model(run:Run, net:nn.Module, device, x:Tensor, policy:Policy, steps:int, batch:int, seed:int) -> nn.Module:
     "The run's quantized model, reconstructed if it is not there yet"
     path = run.file('model.safetensors')
@@ -177,24 +178,25 @@ def make_model(run:Run, net:nn.Module, device, x:Tensor, policy:Policy, steps:in
         save_quantized(qmodel, path); shutil.rmtree(units, ignore_errors=True)
     return load_quantized(path, net)
 
-def measure(run:Run, net:nn.Module, qmodel:nn.Module, device, test, data:str):
+def measure(run:Run, net:nn.Module, qmodel:nn.Module, device, test, data:str, batch:int=256):
     "Record the accuracy of both networks on the labelled images `test`"
-    batches = loader(test, net.card)
+    batches = loader(test, net.card, batch)
     run.record(data=data, fp_top1=top1(net, batches, device), top1=top1(qmodel, batches, device))
 
-# %% ../../nbs/app/70_pipeline.ipynb #6ebeb7ad
+# %% ../../nbs/app/70_pipeline.ipynb #88b94849
 def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=None, # see `open_network`
                  images:str|None=None, # see `open_calibration`; synthesized if None
                  bits:str='w4a4', layers:dict|list|None=None, # policy, or 'auto'; exceptions, {layer name: bits} or pairs
                  size:str|None=None, bitops:str|None=None, time:str|None=None, latency:str|None=None, # of auto, see `plan`
                  criterion:str|None=None, activations:int|None=None, # likewise
+                 symmetric:bool=False, # weight codes around zero
                  unit_steps:int=400, unit_batch:int=32, # reconstruction steps a unit, images a step
                  data:str|None=None, # labelled images to measure accuracy on
                  recipe:str='sadag', n:int=128, steps:int=300, batch:int=128, # see `run_synthesize`
                  seed:int=0, device:str|None=None) -> Run:
     "Quantize `model` into run folder `out`"
     at_least(1, n=n, steps=steps, batch=batch, unit_steps=unit_steps, unit_batch=unit_batch); get_recipe(recipe)
-    device,policy = open_device(device),Policy('w8a8' if bits=='auto' else bits, dict(layers or ()))
+    device,policy = open_device(device),Policy('w8a8' if bits=='auto' else bits, dict(layers or ()), symmetric=symmetric)
     auto = dict(size=size, bitops=bitops, time=time, latency=latency, criterion=criterion, activations=activations)
     net,graph = open_network(model, weights, input, synthesis=images is None); policy.resolve(graph)
     task = check_auto(bits, graph, policy, auto)
@@ -202,11 +204,11 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
     x = images and open_calibration(images, net.card, n, seed)
     how = dict(images=images, n=len(x)) if images else dict(recipe=recipe, n=n, steps=steps, batch=batch)
     with working(out, net, dict(weights=weights, input=input), command='quantize', model=model,
-                 bits=bits, layers=policy.layers, unit_steps=unit_steps, unit_batch=unit_batch, seed=seed, **how,
-                 **(auto if task else {})) as run:
+                 bits=bits, layers=policy.layers, symmetric=symmetric or None, unit_steps=unit_steps, unit_batch=unit_batch,
+                 seed=seed, **how, **(auto if task else {})) as run:
         if images: save_tensors(run.file('images.safetensors'), {'images':x})
         else: x = make_images(run, net, device, recipe, n, steps, batch, seed)
-        if task: policy = make_policy(run, task, x, device, seed)
+        if task: policy = replace(make_policy(run, task, x, device, seed), symmetric=symmetric)
         qmodel = make_model(run, net, device, x, policy, unit_steps, unit_batch, seed)
         if data: measure(run, net, qmodel, device, test, data)
         run.record(peak_mib=peak_mib())
@@ -223,13 +225,13 @@ def open_run(path:str) -> tuple[Run, nn.Module, nn.Module]: # run, full-precisio
         raise RunError(f"the weights of {c['model']} have changed since {path} was made: quantize again")
     return run, net, load_quantized(run.file('model.safetensors'), net)
 
-# %% ../../nbs/app/70_pipeline.ipynb #6149cb97
+# %% ../../nbs/app/70_pipeline.ipynb #fbf41be6
 def run_evaluate(run:str, # run folder
                  data:str, # labelled images
-                 device:str|None=None) -> Run:
+                 device:str|None=None, batch:int=256) -> Run:
     "Measure the run's two networks on `data`"
     device = open_device(device); found,net,qmodel = open_run(run)
-    measure(found, net, qmodel, device, open_labelled(data, net.card), data)
+    measure(found, net, qmodel, device, open_labelled(data, net.card), data, batch)
     return run_report(found)
 
 # %% ../../nbs/app/70_pipeline.ipynb #caf2c5e2
@@ -243,6 +245,32 @@ def run_sharpness(run:str, # run folder
     measured = {'full precision':sharpness_of(net, fold(trace(net)), x), 'quantized':sharpness_of(net, qmodel, x)}
     write_text(found.file('sharpness.json'), json.dumps({k:asdict(v) for k,v in measured.items()}, indent=1))
     return run_report(found)
+
+# %% ../../nbs/app/70_pipeline.ipynb #0ac7f5e1
+def run_export(run:str, # run folder
+               out:str, # FILE.onnx or FILE.safetensors
+               exact:bool=False, # ONNX: leave additions in float32, as they were simulated; slower
+               opset:int|None=None # ONNX: operator set; the smallest that serves by default
+              ) -> Path:
+    "Write the run's quantized network to the file `out`"
+    kind = Path(out).suffix
+    if kind not in ('.onnx','.safetensors'): raise SettingError(f"{out} is neither FILE.onnx nor FILE.safetensors: give --out one of the two")
+    found,net,qmodel = open_run(run)
+    if kind=='.safetensors': save_quantized(qmodel, out, card=json.dumps(asdict(net.card)))
+    else:
+        if not exact: qmodel = integer_network(qmodel, load_tensors(found.file('images.safetensors'))[0]['images'])
+        export_onnx(qmodel, out, opset)
+    return Path(out)
+
+# %% ../../nbs/app/70_pipeline.ipynb #1a8d52a6
+def evaluate_onnx(path:str, # ONNX file
+                  data:str, # labelled images
+                  batch:int=256) -> dict: # model, bits, images, top1
+    "Accuracy of an ONNX file on `data`, as ONNX Runtime computes it"
+    net = OnnxNetwork(path)
+    if net.card is None: raise DataError(f"{path} does not say what images it takes: give a file that sadag export wrote")
+    test = open_labelled(data, net.card); bits = net.policy['bits'] if net.policy else 'FP32'
+    return dict(model=net.card.name, bits=bits, images=len(test), top1=top1(net, loader(test, net.card, batch), 'cpu'))
 
 # %% ../../nbs/app/70_pipeline.ipynb #cb2cba09
 DEMO = 'resnet20-digits'

@@ -140,7 +140,7 @@ def codes_of(layer:nn.Module) -> tuple[Tensor,Grid]:
     if isinstance(p, AdaRound): return p.decided()
     return (original if isinstance(p, Stored) else p.grid().integers(original)).to(torch.int32), p.grid()
 
-# %% ../../nbs/deploy/61_onnx.ipynb #8541d66d
+# %% ../../nbs/deploy/61_onnx.ipynb #6965db8c
 def largest_factor(most:Tensor, # (c_out,), largest |code - zero point| of each channel
                    top:int # largest code of the input
                   ) -> Tensor: # (c_out,)
@@ -154,15 +154,16 @@ def moved_borders(b:Tensor, beta:Tensor, # (c_out,), bias in units of the sum, a
     return (torch.ceil(borders-b[:,None])!=torch.ceil(borders-beta[:,None])).sum(1)
 
 def best_factor(b:Tensor, borders:Tensor, largest:Tensor # (c_out,), (c_out, codes-1), (c_out,)
-               ) -> tuple[Tensor,Tensor]: # (c_out,) each: factor; borders moved nevertheless
-    "For each channel the factor with which the rounded bias moves the fewest borders"
-    best,moved = torch.ones_like(largest),moved_borders(b, torch.round(b), borders)
-    for k in range(2, int(largest.max())+1):
-        found = moved_borders(b, torch.round(b*k)/k, borders)
-        take = (found<moved)&(k<=largest); best[take],moved[take] = k,found[take]
-    return best, moved
+               ) -> tuple[Tensor,Tensor,Tensor]: # (c_out,) each: factor; whole bias, times the factor; borders moved nevertheless
+    "For each channel the factor and the rounding of the bias that move the fewest borders"
+    factor,bias = torch.ones_like(largest),torch.round(b); moved = moved_borders(b, bias, borders)
+    for k in range(1, int(largest.max())+1):
+        for rounded in (torch.floor(b*k), torch.ceil(b*k)):
+            found = moved_borders(b, rounded/k, borders); take = (found<moved)&(k<=largest)
+            factor[take],bias[take],moved[take] = k,rounded[take],found[take]
+    return factor, bias, moved
 
-# %% ../../nbs/deploy/61_onnx.ipynb #76dfa8c7
+# %% ../../nbs/deploy/61_onnx.ipynb #1e5ed0c9
 class Integers(NamedTuple):
     "A layer in integers"
     factor:Tensor # (c_out,), whole numbers
@@ -182,9 +183,9 @@ def in_integers(layer:nn.Module, grid:Grid|None, out:Grid # of the input and of 
     unit = (grid.scale*scale).double(); b = layer.bias.detach()/unit
     if b.abs().max()>2**22: return None # too large to be exact in float32 arithmetic as well
     borders = (torch.arange(out.low+1, out.high+1)-out.zero_point-.5)*(out.scale/unit)[:,None]
-    factor,moved = best_factor(b, borders, largest_factor(most,grid.high))
+    factor,bias,moved = best_factor(b, borders, largest_factor(most,grid.high))
     scale = scale/factor
-    return Integers(factor, scale, grid.scale*scale, torch.round(b*factor), int(moved.sum()))
+    return Integers(factor, scale, grid.scale*scale, bias, int(moved.sum()))
 
 # %% ../../nbs/deploy/61_onnx.ipynb #f7858350
 def _stored_codes(w:Writer, name:str, codes:Tensor, grid:Grid) -> str:

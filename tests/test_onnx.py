@@ -1,0 +1,198 @@
+"What ONNX Runtime computes from an exported file against the network itself, layer by layer and as a whole; bad input"
+import json, sys
+import onnx, pytest, torch
+from torch import nn
+from sadag_nb.app.cli import main
+from sadag_nb.app.pipeline import run_quantize
+from sadag_nb.core import DataError, ModelError, SettingError, frozen, load_tensors, torchvision
+from sadag_nb.deploy.onnx import OnnxNetwork, compare, export_onnx, integer_network
+from sadag_nb.graph.trace import trace
+from sadag_nb.models.datasets import digits
+from sadag_nb.models.zoo import pretrained
+from sadag_nb.quant.policy import Policy, parse_bits
+from sadag_nb.quant.prepare import fitting, layers, load_quantized, prepare
+from sadag_nb.quant.reconstruct import quantize
+
+def fitted(graph, policy, x):
+    "`graph` rounded to nearest, its activation grids fitted to `x`"
+    q = prepare(graph, policy)
+    with torch.no_grad(), fitting(q): q(x)
+    return q
+
+def trained_like(model):
+    "Batch-norm statistics such as training leaves"
+    torch.manual_seed(0)
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm2d): m.running_mean.normal_(0,.1); m.running_var.uniform_(.5,2); nn.init.uniform_(m.weight,.5,1)
+    return frozen(model)
+
+def same(model, path, x, parts=1e-4):
+    "Each layer gives the same codes from the same codes, but for sums on a border up to float32's rounding, then one off"
+    rows,logits = compare(model, path, x)
+    assert len(rows)>=5 and all(r['most']<=1 for r in rows)
+    assert sum(r['differ'] for r in rows) <= parts*sum(r['codes'] for r in rows)
+    assert logits <= 1e-4*(1+model(x).abs().max())
+
+def agreeing(model, served, x, policy, least=.995):
+    "The same answer for nearly all images; logits within two steps of their range in activation bits"
+    with torch.no_grad(): y = torch.cat([model(b) for b in x.split(250)])
+    z = torch.cat([served(b) for b in x.split(250)])
+    assert (z.argmax(1)==y.argmax(1)).float().mean() >= least
+    assert (z-y).abs().max() <= 2*(y.max()-y.min())/(2**parse_bits(policy.bits).input-1)
+
+def pictures(net, n):
+    "Of smooth random pictures, the `n` on which the network is most decided: no photographs, but answers like those to them"
+    coarse = torch.rand(2*n, net.card.shape[0], 6, 6, generator=torch.Generator().manual_seed(1))
+    x = net.card.normalise(nn.functional.interpolate(coarse, net.card.shape[1:], mode='bicubic').clamp(0,1))
+    best,second = torch.cat([net(b) for b in x.split(250)]).topk(2).values.T
+    return x[(best-second).argsort(descending=True)[:n]]
+
+@pytest.fixture(scope='module', params=['resnet20-digits','resnet20-cifar10'])
+def trained(request):
+    "A trained network's graph and 1000 images"
+    net = pretrained(request.param)
+    if request.param=='resnet20-cifar10': return trace(net), pictures(net, 1000)
+    return trace(net), torch.cat([net.card.normalise(digits(t).data) for t in (False,True)])[:1000]
+
+@pytest.mark.parametrize('policy', [Policy('w8a8',symmetric=True), Policy('w4a4')], ids=lambda p: p.bits)
+def test_trained_networks(trained, policy, tmp_path):
+    graph,x = trained; q = fitted(graph, policy, x[:64])
+    for name,model in (('exact',q),('integers',integer_network(q, x[:64]))):
+        f = export_onnx(model, tmp_path/f'{name}.onnx'); onnx.checker.check_model(onnx.load(f), full_check=True)
+        same(model, f, x[:25], parts=5e-4 if (name,policy.bits)==('exact','w8a8') else 1e-4)
+        agreeing(model, OnnxNetwork(f), x, policy)
+
+def test_two_bits_learnt(tmp_path):
+    "Two bits that were reconstructed, stored as integers"
+    net = pretrained('resnet20-digits'); x = net.card.normalise(digits(True).data); policy = Policy('w2a2')
+    q = quantize(net, x[:64], policy, steps=15, device='cpu')
+    f = export_onnx(q, tmp_path/'q.onnx'); same(q, f, x[:25]); agreeing(q, OnnxNetwork(f), x[:1000], policy)
+
+@pytest.mark.parametrize('bits', ['w5a5','w3a6','w7a3'])
+def test_other_widths(bits, tmp_path):
+    net = pretrained('resnet20-digits'); x = net.card.normalise(digits().data)[:32]
+    for policy in (Policy(bits), Policy(bits, symmetric=True)):
+        q = fitted(trace(net), policy, x)
+        same(q, export_onnx(q, tmp_path/'q.onnx'), x, parts=5e-4 if bits[:2]=='w7' else 1e-4) # wide weights leave no factor
+
+@pytest.mark.parametrize('name,size,n', [('resnet18',224,4),('resnet50',224,2),('mobilenet_v2',224,4),('regnet_x_400mf',64,2),
+                                         ('densenet121',64,2),('efficientnet_b0',64,2),('mobilenet_v3_small',64,2)])
+def test_networks_people_use(name, size, n, tmp_path):
+    "Depthwise, grouped and dense structure, relu6, silu, hardswish: random weights"
+    net = trained_like(torchvision.models.get_model(name, weights=None)); x = torch.randn(n,3,size,size)
+    policy = Policy('w4a4', symmetric=True); q = integer_network(fitted(trace(net,(3,size,size)), policy, x), x)
+    f = export_onnx(q, tmp_path/'q.onnx'); same(q, f, x); agreeing(q, OnnxNetwork(f), x, policy, least=0)
+
+def test_batch_is_free_and_metadata_tell(tmp_path):
+    net = pretrained('resnet20-digits'); q = prepare(trace(net), 'w4a4'); served = OnnxNetwork(export_onnx(q, tmp_path/'q.onnx'))
+    assert [len(served(torch.zeros(n,1,16,16))) for n in (1,3)]==[1,3]
+    assert served.card==net.card and Policy(**served.policy)==q.policy
+
+def test_full_precision(tmp_path):
+    net = pretrained('resnet20-digits'); x = net.card.normalise(digits().data)
+    served = OnnxNetwork(export_onnx(trace(net), tmp_path/'fp.onnx'))
+    torch.testing.assert_close(served(x), net(x), rtol=1e-3, atol=1e-3)
+
+def test_sizes(tmp_path):
+    "ResNet-20 at 4 bits in less than 180 kB, and a file with fewer bits is smaller"
+    graph = trace(pretrained('resnet20-cifar10')); x = torch.randn(8,3,32,32)
+    size = {b:export_onnx(integer_network(fitted(graph,b,x),x), tmp_path/'q.onnx').stat().st_size for b in ('w8a8','w4a4','w2a2')}
+    assert size['w4a4']<180e3 and size['w2a2']<size['w4a4']-60e3<size['w8a8']-180e3
+
+class Unusual(nn.Module):
+    "Layers without weights in a channel, without bias, with asymmetric padding, and pooling of codes"
+    def __init__(self):
+        super().__init__()
+        self.a,self.bn,self.b,self.c,self.head = (nn.Conv2d(1,6,3,padding='same',bias=False), nn.BatchNorm2d(6), nn.Conv2d(6,6,3,groups=3),
+                                                  nn.Conv2d(6,8,2,padding='same',bias=False), nn.Linear(32,3))
+        self.b.weight.data[0] = 0; self.b.bias.data[0] = .5
+    def forward(self, x):
+        y = nn.functional.max_pool2d(torch.relu(self.b(nn.functional.relu6(self.bn(self.a(x))))), 2, ceil_mode=True)
+        y = self.c(y); y = nn.functional.adaptive_avg_pool2d(torch.sigmoid(y)*y-1, 2)
+        return self.head(y.view(y.size(0), -1))
+
+def test_unusual_layers(tmp_path):
+    torch.manual_seed(0); x = torch.randn(16,1,13,13); net = frozen(Unusual())
+    q = fitted(trace(net,(1,13,13)), 'w4a4', x); f = export_onnx(q, tmp_path/'q.onnx')
+    rows,logits = compare(q, f, x)
+    assert sum(r['differ'] for r in rows)==0 and logits<1e-4
+
+class Erf(nn.Module):
+    def __init__(self): super().__init__(); self.conv,self.bn,self.head = nn.Conv2d(1,4,3,bias=False),nn.BatchNorm2d(4),nn.Linear(4,3)
+    def forward(self, x): return self.head(torch.erf(self.bn(self.conv(x))).mean((2,3)))
+
+def test_unsupported_operator_is_named(tmp_path):
+    net = nn.Sequential(Erf()).eval()
+    with pytest.raises(ModelError, match=r'`0\.erf`.*erf.*replace'): export_onnx(prepare(trace(net,(1,8,8)),'w4a4'), tmp_path/'q.onnx')
+    net = nn.Sequential(nn.Conv2d(1,4,3,padding=1,padding_mode='circular',bias=False), nn.BatchNorm2d(4), nn.CELU(), nn.Flatten(), nn.Linear(256,2)).eval()
+    with pytest.raises(ModelError, match='`0`.*circular'): export_onnx(prepare(trace(net,(1,8,8)),'w4a4'), tmp_path/'q.onnx')
+    with pytest.raises(ModelError, match='prepare'): export_onnx(net, tmp_path/'q.onnx')
+    assert not list(tmp_path.iterdir())
+
+def test_library_without_two_bits(tmp_path, monkeypatch):
+    "An onnx library that knows no 2-bit integers"
+    q = prepare(trace(pretrained('resnet20-digits')), 'w2a2')
+    class Old: UINT4 = onnx.TensorProto.UINT4; FLOAT = onnx.TensorProto.FLOAT
+    monkeypatch.setattr(onnx, 'TensorProto', Old)
+    with pytest.raises(SettingError, match='no type UINT2.*install'): export_onnx(q, tmp_path/'q.onnx')
+    assert not list(tmp_path.iterdir())
+
+def test_runtime_too_old(tmp_path):
+    f = export_onnx(prepare(trace(pretrained('resnet20-digits')),'w2a2'), tmp_path/'q.onnx')
+    m = onnx.load(f); m.opset_import[0].version = 99; onnx.save(m, f) # what a file of tomorrow is to the runtime of today
+    with pytest.raises(DataError, match='cannot run.*install a newer'): OnnxNetwork(f)
+
+@pytest.fixture(scope='module')
+def there(tmp_path_factory):
+    "A folder with a quantize run, its exported files, an image folder of other classes, and a file that is no ONNX"
+    d = tmp_path_factory.mktemp('export')
+    run_quantize('resnet20-digits', str(d/'run'), images='digits-train', n=8, bits='w2a2', unit_steps=1, device='cpu')
+    for f in ('q.onnx','q.safetensors'): assert main(['export', str(d/'run'), '--out', str(d/f)])==0
+    (d/'text.onnx').write_text('hello'); (d/'empty').mkdir()
+    m = onnx.load(d/'q.onnx'); del m.metadata_props[:]; onnx.save(m, d/'bare.onnx')
+    from PIL import Image
+    for c in ('cat','dog'): (d/'animals'/c).mkdir(parents=True); Image.new('L',(16,16)).save(d/'animals'/c/'0.png')
+    return d
+
+def test_evaluate_a_file(there, capsys, monkeypatch):
+    monkeypatch.chdir(there); assert main('evaluate q.onnx --data digits --batch 100'.split())==0
+    out = capsys.readouterr().out
+    net = OnnxNetwork('q.onnx'); test = digits()
+    right = 100*(net(net.card.normalise(test.data)).argmax(1)==test.labels).float().mean().item()
+    assert out==f'resnet20-digits w2a2 by ONNX Runtime: {right:.2f} % of 596 images\n'
+
+def test_packed_file_is_the_run_s(there):
+    net = pretrained('resnet20-digits'); x = torch.randn(4,1,16,16)
+    a,b = (load_quantized(there/f, net) for f in ('q.safetensors','run/model.safetensors'))
+    assert torch.equal(a(x), b(x))
+    assert json.loads(load_tensors(there/'q.safetensors')[1]['card'])['name']=='resnet20-digits'
+
+BAD = {
+    'not a run':        ('export empty --out new.onnx', 'not a run folder'),
+    'no such run':      ('export gone --out new.onnx', 'not a run folder'),
+    'neither of two':   ('export run --out new.tflite', '--out'),
+    'opset too old':    ('export run --out new.onnx --opset 21', 'opset 21 is too old'),
+    'opset unknown':    ('export run --out new.onnx --opset 999', 'opset 999'),
+    'no such file':     ('evaluate gone.onnx --data digits', 'no such file'),
+    'no ONNX':          ('evaluate text.onnx --data digits', 'cannot run text.onnx'),
+    'not from here':    ('evaluate bare.onnx --data digits', 'sadag export'),
+    'other classes':    ('evaluate q.onnx --data animals', 'class'),
+    'other shape':      ('evaluate q.onnx --data cifar10:empty', 'cifar10|shape'),
+    'no such data':     ('evaluate q.onnx --data gone', 'gone'),
+    'batch zero':       ('evaluate q.onnx --data digits --batch 0', 'batch must be at least 1'),
+}
+
+@pytest.mark.parametrize('command,words', BAD.values(), ids=BAD)
+def test_mistake(command, words, there, capsys, monkeypatch):
+    "Status 2, one line that says what to change, and no file is left"
+    monkeypatch.chdir(there); before = {p:p.stat().st_mtime_ns for p in there.rglob('*')}
+    assert main(command.split())==2
+    out,err = capsys.readouterr()
+    assert out=='' and err.startswith('error: ') and err.count('\n')==1 and len(err)<400, err
+    assert any(w in err for w in words.split('|')), err
+    assert before=={p:p.stat().st_mtime_ns for p in there.rglob('*')}
+
+def test_importing_the_package_imports_no_onnx():
+    import subprocess
+    code = "import sys, sadag_nb.all; print([m for m in sys.modules if m.split('.')[0] in ('onnx','onnxruntime')])"
+    assert subprocess.run([sys.executable,'-c',code], capture_output=True, text=True).stdout.strip()=='[]'
