@@ -21,7 +21,8 @@ def after(page, what:str) -> list: # answers
 def drawn(page, points:list) -> list: # answers; points: shares of the canvas
     "Draw one line with the pen"
     canvas = page.find_element(By.CSS_SELECTOR, '.pad > canvas'); pen = ActionChains(page, duration=20)
-    def to(x, y): return pen.move_to_element_with_offset(canvas, (x-.5)*canvas.size['width'], (y-.5)*canvas.size['height'])
+    w,h = canvas.size['width'],canvas.size['height']
+    def to(x, y): return pen.move_to_element_with_offset(canvas, (x-.5)*w, (y-.5)*h)
     to(*points[0]).click_and_hold()
     for p in points[1:]: to(*p)
     pen.release().perform()
@@ -69,7 +70,8 @@ def test_cleared(page):
 
 @needs_browser
 def test_files_that_are_missing_are_said(page, address):
-    page.execute_cdp_cmd('Network.enable', {}); page.execute_cdp_cmd('Network.setBlockedURLs', dict(urls=['*w4a4.onnx']))
+    page.execute_cdp_cmd('Network.enable', {})
+    page.execute_cdp_cmd('Network.setBlockedURLs', dict(urls=['*w4a4.onnx']))
     try:
         page.get(address + 'demo.html'); text = lambda: page.js('document.querySelector(".state").textContent')
         assert page.wait(lambda: text()!='Loading …' and text()).startswith('The networks cannot be loaded')

@@ -16,7 +16,8 @@ N,STEPS = 32,40 # images; steps to make them, and of a unit
 def networks(net) -> dict: # by name and file
     "The network as it is, and quantized on images made from it"
     images = synthesize(net, 'sadag', n=N, steps=STEPS, device='cpu')
-    return {('Full precision','fp32.onnx'): trace(net), ('4 bits','w4a4.onnx'): quantize(net, images, 'w4a4', steps=STEPS, device='cpu')}
+    small = quantize(net, images, 'w4a4', steps=STEPS, device='cpu')
+    return {('Full precision','fp32.onnx'): trace(net), ('4 bits','w4a4.onnx'): small}
 
 def example(images, label:int) -> dict:
     "The first of a class, as the 8×8 pixels of 17 shades that it was made from"
