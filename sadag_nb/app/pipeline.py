@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['DEMO', 'DEMO_RECIPES', 'open_device', 'weights_sha256', 'open_network', 'open_labelled', 'open_calibration',
            'checked_images', 'check_folder', 'working', 'timed', 'make_images', 'run_synthesize', 'check_auto',
-           'make_policy', 'make_model', 'measure', 'run_quantize', 'open_run', 'run_evaluate', 'run_sharpness',
-           'run_export', 'evaluate_onnx', 'nearest', 'calibrated', 'demo']
+           'make_policy', 'make_model', 'measure', 'describe', 'run_quantize', 'open_run', 'run_evaluate',
+           'run_sharpness', 'run_export', 'evaluate_onnx', 'nearest', 'calibrated', 'demo']
 
 # %% ../../nbs/app/70_pipeline.ipynb #445b9a9b
 import hashlib, json, os, shutil, time
@@ -30,7 +30,7 @@ from ..mixed.allocate import Plan, best, mean_bits, plan, rows_of
 from ..mixed.sensitivity import sensitivity
 from ..synth.recipes import get_recipe
 from ..synth.synthesize import synthesize
-from .report import run_report
+from .report import histogram_rows, run_report
 
 # %% ../../nbs/app/70_pipeline.ipynb #fe0b40a0
 def open_device(device:str|None=None # 'cpu', 'cuda', 'cuda:1', …; the accelerator if there is one by default
@@ -183,6 +183,13 @@ def measure(run:Run, net:nn.Module, qmodel:nn.Module, device, test, data:str, ba
     batches = loader(test, net.card, batch)
     run.record(data=data, fp_top1=top1(net, batches, device), top1=top1(qmodel, batches, device))
 
+# %% ../../nbs/app/70_pipeline.ipynb #5d1c90e7
+def describe(run:Run, net:nn.Module, graph:nn.Module, qmodel:nn.Module, x:Tensor):
+    "Record the sizes before and after, and how a few layers' numbers lie on their grids"
+    numbers = sum(t.numel() for t in net.state_dict().values() if t.is_floating_point())
+    run.record(file_kilobytes=run.file('model.safetensors').stat().st_size/1e3, fp_kilobytes=4*numbers/1e3)
+    for row in histogram_rows(graph, qmodel, x[:16]): run.log(**row)
+
 # %% ../../nbs/app/70_pipeline.ipynb #88b94849
 def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=None, # see `open_network`
                  images:str|None=None, # see `open_calibration`; synthesized if None
@@ -210,6 +217,7 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
         else: x = make_images(run, net, device, recipe, n, steps, batch, seed)
         if task: policy = replace(make_policy(run, task, x, device, seed), symmetric=symmetric)
         qmodel = make_model(run, net, device, x, policy, unit_steps, unit_batch, seed)
+        describe(run, net, graph, qmodel, x)
         if data: measure(run, net, qmodel, device, test, data)
         run.record(peak_mib=peak_mib())
     return run_report(run)

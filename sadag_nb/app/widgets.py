@@ -247,13 +247,13 @@ def pareto_figure(found:Tradeoff, kilobytes:float) -> Figure: # largest accepted
     bottom.set_xticklabels(list(chosen.bits), rotation=60, ha='right', fontsize=7)
     return fig
 
-# %% ../../nbs/app/74_widgets.ipynb #2ccf2868
+# %% ../../nbs/app/74_widgets.ipynb #508274e3
 def pareto_explorer(model:nn.Module, images:Tensor, **kwargs # settings of `tradeoff`
                    ) -> widgets.VBox:
     "Move the size; see where on the front it is, and every layer's bits"
-    found = tradeoff(model, images, **kwargs); low,high = (found.front[i].cost['size']/1e3 for i in (0,-1))
-    low,high = np.ceil(low*10)/10,np.ceil(high*10)/10
-    return explorer(partial(pareto_figure,found), kilobytes=real('size, kB', (low+high)/2, low, high, .1))
+    found = tradeoff(model, images, **kwargs)
+    low,high = (found.front[i].cost['size']/1e3*(1+1e-9) for i in (0,-1)); step = max((high-low)/100, 1e-6)
+    return explorer(partial(pareto_figure,found), kilobytes=real('size, kB', (low+high)/2, low, high, step))
 
 # %% ../../nbs/app/74_widgets.ipynb #4657898f
 @styled
