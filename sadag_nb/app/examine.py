@@ -22,7 +22,7 @@ from ..quant.prepare import load_quantized, prepare
 from ..sharp.taylor import ReconstructionLoss, perturbation, slope_at
 from ..synth.select import gradient_factors, gradient_match
 
-# %% ../../nbs/app/76_examine.ipynb #e10f2529
+# %% ../../nbs/app/76_examine.ipynb #38d22154
 class Reference(NamedTuple):
     "What real images say of a network before calibration"
     network: nn.Module   # full precision, as `features` gives it
@@ -40,7 +40,8 @@ def reference(net:nn.Module, x:Tensor, bits:str='w2a2') -> Reference:
     graph = trace(net); network,quantized = features(fold(graph)),features(prepare(graph, bits))
     a,r = gradient_factors(network, quantized, x)
     full = [network(b) for b in x.split(256)]
-    return Reference(network, quantized, x, torch.cat([f.logits for f in full]), a.T@r/len(x), _moments(torch.cat([f.features for f in full])))
+    logits,read = (torch.cat([getattr(f,k) for f in full]) for k in ('logits','features'))
+    return Reference(network, quantized, x, logits, a.T@r/len(x), _moments(read))
 
 # %% ../../nbs/app/76_examine.ipynb #e38e884a
 @torch.no_grad()

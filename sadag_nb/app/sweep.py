@@ -6,7 +6,7 @@
 __all__ = ['REAL', 'SWEEPS', 'POOL', 'VALIDATION', 'Case', 'Sweep', 'add_sweep', 'Budget', 'Bench', 'images_of', 'row_of',
            'run_sweep', 'picture', 'machine', 'interval', 'values', 'paired', 'sweep_table']
 
-# %% ../../nbs/app/75_sweep.ipynb #2ee5889a
+# %% ../../nbs/app/75_sweep.ipynb #f4aa34a6
 import hashlib, json, os, platform, shutil, time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -24,7 +24,7 @@ from ..quant.policy import parse_bits
 from ..quant.prepare import prepare, save_quantized
 from ..quant.reconstruct import quantize
 from ..synth.recipes import Recipe, get_recipe, nearest_name
-from ..synth.select import SELECTIONS, gradient_factors, gradient_match, select
+from ..synth.select import SELECTIONS, gradient_factors, select
 from ..synth.synthesize import synthesize
 
 # %% ../../nbs/app/75_sweep.ipynb #e118e251
@@ -196,7 +196,7 @@ def paired(found:dict, case:str, control:str, bits:str, what:str='top1') -> tupl
     a,b = (values(found,c,bits,what) for c in (case,control)); d = [a[s]-b[s] for s in a if s in b]
     return interval(d) if len(d)>1 else None
 
-# %% ../../nbs/app/75_sweep.ipynb #349aec6c
+# %% ../../nbs/app/75_sweep.ipynb #b5539d9d
 def _cell(found, case, bits): # "75.22 ± 0.34 (3)"
     v = list(values(found,case,bits).values())
     if not v: return '–'
@@ -213,10 +213,11 @@ def sweep_table(found:dict, # as `run_sweep` returns it
     cases,bits = (list(dict.fromkeys(r[k] for r in found['rows'])) for k in ('case','bits'))
     paper = {(r['case'],r['bits']):r['published'] for r in found['rows'] if 'published' in r}
     head = ['case',*(h for b in bits for h in (b, f'minus {cases[0]}', *(['paper'] if paper else [])))]
-    line = lambda c: [c,*(v for b in bits for v in (_cell(found,c,b), _difference(found,c,cases[0],b), *([paper.get((c,b),'')] if paper else [])))]
-    return tabulate([line(c) for c in cases], head, tablefmt=format, disable_numparse=True)
+    def line(c):
+        for b in bits: yield from (_cell(found,c,b), _difference(found,c,cases[0],b), *([paper.get((c,b),'')] if paper else []))
+    return tabulate([[c,*line(c)] for c in cases], head, tablefmt=format, disable_numparse=True)
 
-# %% ../../nbs/app/75_sweep.ipynb #0b4a608e
+# %% ../../nbs/app/75_sweep.ipynb #44923f3e
 def _published(genie, sadag): # each {bits, or "MODEL BITS": percent}
     return (Case('genie','genie',published=genie), Case('sadag','sadag',published=sadag), Case('sadag-worst','sadag-worst',published=sadag))
 
@@ -229,14 +230,15 @@ add_sweep(Sweep('table1', 'Real images chosen by gradient matching (the paper: R
     Case(f'{how} {n}', f'real-{how}', n=n, published={'w2a2':v} if v else {})
     for n,*vs in ((32,32.67,35.46),(64,43.15,44.05),(128,49.45,50.30),(256,53.64,54.01))
     for how,v in zip(SELECTIONS, (*vs,None))), ('w2a2',), seeds=(0,1,2,3,4)))
-add_sweep(Sweep('table2', 'CIFAR-100, ResNet-20 (the paper: another one, 70.33 %)', _published({'w3a3':65.25,'w4a4':68.35}, {'w3a3':65.94,'w4a4':69.11}),
-                ('w3a3','w4a4'), 'resnet20b-cifar100'))
-_IMAGENET = (('resnet18',(53.74,65.10,66.89,69.66),(54.51,65.25,67.10,69.72)), ('resnet50',(56.81,69.99,72.54,75.59),(57.55,70.52,72.62,75.70)),
+add_sweep(Sweep('table2', 'CIFAR-100, ResNet-20 (the paper: another one, 70.33 %)',
+                _published({'w3a3':65.25,'w4a4':68.35}, {'w3a3':65.94,'w4a4':69.11}), ('w3a3','w4a4'), 'resnet20b-cifar100'))
+_IMAGENET = (('resnet18',(53.74,65.10,66.89,69.66),(54.51,65.25,67.10,69.72)),
+             ('resnet50',(56.81,69.99,72.54,75.59),(57.55,70.52,72.62,75.70)),
              ('mobilenet_v2',(11.93,51.47,55.31,68.38),(13.01,51.89,56.02,68.54)))
 add_sweep(Sweep('table3', 'ImageNet', _published(*({k:v for m,*sides in _IMAGENET for k,v in _by_bits(f'torchvision:{m}',*sides[i]).items()}
     for i in (0,1))), ('w2a2','w2a4','w3a3','w4a4'), 'torchvision:resnet18'))
 
-# %% ../../nbs/app/75_sweep.ipynb #cef902b7
+# %% ../../nbs/app/75_sweep.ipynb #2ed1ee98
 _COUNTS = ((128,47.17,47.54),(256,50.46,51.25),(512,52.79,53.19),(1024,53.74,54.51))
 add_sweep(Sweep('table4', 'Number of images (the paper: ResNet-18, ImageNet)', tuple(
     Case(f'{recipe} {n}, batch {batch or n//32}', recipe, n=n, unit_batch=batch or n//32,
@@ -254,8 +256,8 @@ def _factors(term, published):
     return tuple(Case(f'{term} x {f:g}', _weighted(term, f*own), published={'w2a2':v})
                  for f,v in zip((1,0,.5,2,5), published))
 
-add_sweep(Sweep('table5', 'Weight of matching, in multiples of the default (the paper: ResNet-18, ImageNet)', _factors('matching',(54.51,54.14,54.15,53.99,53.85)), ('w2a2',)))
-add_sweep(Sweep('table6', 'Weight of diversity, in multiples of the default (the paper: ResNet-18, ImageNet)', _factors('diversity',(54.51,53.74,54.22,54.03,53.77)), ('w2a2',)))
+for name,term,published in (('table5','matching',(54.51,54.14,54.15,53.99,53.85)), ('table6','diversity',(54.51,53.74,54.22,54.03,53.77))):
+    add_sweep(Sweep(name, f'Weight of {term}, in multiples of the default (the paper: ResNet-18, ImageNet)', _factors(term,published), ('w2a2',)))
 
 # %% ../../nbs/app/75_sweep.ipynb #831f48bb
 _sadag = get_recipe('sadag')

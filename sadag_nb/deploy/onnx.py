@@ -8,7 +8,7 @@ __all__ = ['WRITERS', 'RELU', 'RELU6', 'HARDTANH', 'MAXPOOL', 'ADD', 'OPSETS', '
            'largest_factor', 'moved_borders', 'best_factor', 'Integers', 'in_integers', 'to_codes', 'reads_codes',
            'write_graph', 'Ranges', 'integer_network', 'export_onnx', 'OnnxNetwork', 'compare']
 
-# %% ../../nbs/deploy/61_onnx.ipynb #95860774
+# %% ../../nbs/deploy/61_onnx.ipynb #aed54d4f
 import json, math, operator
 from dataclasses import asdict
 from pathlib import Path
@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from ..core import DataError, ModelError, SettingError, frozen, writing
 from .pack import pack, place
-from ..graph.trace import BatchNorm, Layer, clone, fold, module_of, nodes_of, shape_of, trace
+from ..graph.trace import BatchNorm, Layer, clone, fold, module_of, nodes_of, shape_of
 from ..models.zoo import Card
 from ..quant.adaround import AdaRound
 from ..quant.lsq import ActivationQuantizer
-from ..quant.prepare import Stored, quantizers, weight_of
+from ..quant.prepare import Stored, weight_of
 from ..quant.uniform import Grid, grid_of_range
 
 # %% ../../nbs/deploy/61_onnx.ipynb #c0185db6

@@ -5,11 +5,10 @@
 # %% auto #0
 __all__ = ['SELECTIONS', 'gradient_factors', 'gradient_match', 'greedy', 'relaxed', 'first', 'select']
 
-# %% ../../nbs/synth/37_select.ipynb #71559ad5
+# %% ../../nbs/synth/37_select.ipynb #39699ddb
 import torch
 from torch import Tensor, nn
 from ..core import DataError, at_least
-from ..graph.probe import features
 from .recipes import nearest_name
 
 # %% ../../nbs/synth/37_select.ipynb #d0f7b7a1
