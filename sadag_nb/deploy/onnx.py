@@ -419,25 +419,27 @@ def integer_network(model:fx.GraphModule, # quantized
         if i.bias is not None and calls.count(name)==1: graph.get_submodule(name).bias.copy_(i.bias*i.unit)
     return graph
 
-# %% ../../nbs/deploy/61_onnx.ipynb #feb735dc
+# %% ../../nbs/deploy/61_onnx.ipynb #cd03484b
 OPSETS = {2:25, 4:21, 8:20} # operator set that a file needs for codes of so many bits
 
 def _opset(w:Writer, opset:int|None) -> int:
-    "The operator set of the file; `SettingError` if that asked for has no integers so small"
+    "The operator set of the file; `SettingError` if that asked for has no integers so small, or is none"
+    import onnx
     places = [int(c[0].lstrip('UINT')) for c in w.constants.values() if isinstance(c,tuple)]
     needed = OPSETS[min(places, default=8)]
     if opset is not None and opset<needed:
         raise SettingError(f"opset {opset} is too old for weights of {min(places)} bits: give at least {needed}, or none")
+    if (opset or needed)>(newest := onnx.defs.onnx_opset_version()):
+        raise SettingError(f"onnx {onnx.__version__} knows operators up to opset {newest}, not {opset or needed}: install a newer onnx"
+                           + (f", or give at most {newest}" if opset else ", or quantize to more bits"))
     return opset or needed
 
-# %% ../../nbs/deploy/61_onnx.ipynb #37199ff7
+# %% ../../nbs/deploy/61_onnx.ipynb #b1d82f6b
 def _proto(w:Writer, opset:int):
     "The ONNX model"
-    import onnx
     from onnx import TensorProto as T, helper as h, numpy_helper
     def constant(name, c):
         if not isinstance(c,tuple): return numpy_helper.from_array(np.asarray(c), name)
-        if not hasattr(T, c[0]): raise SettingError(f"onnx {onnx.__version__} has no type {c[0]}: install onnx 1.20 or newer")
         return h.make_tensor(name, getattr(T,c[0]), c[1], c[2], raw=True)
     def node(kind, inputs, name, attributes):
         if 'to' in attributes: attributes = dict(to=h.np_dtype_to_tensor_dtype(np.dtype(attributes['to'])))
