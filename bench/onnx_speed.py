@@ -43,7 +43,8 @@ def rows(files, times=None):
     found = {name: dict(bytes=n, smaller=size['fp32']/n) for name, n in size.items()}
     for name, t in (times or {}).items():
         ratios = [a/b for a, b in zip(times['fp32'], t)]
-        found[name] |= dict(ms=statistics.median(t), ms_least=min(t), faster=statistics.median(times['fp32'])/statistics.median(t),
+        middle = statistics.median(t)
+        found[name] |= dict(ms=middle, ms_least=min(t), faster=statistics.median(times['fp32'])/middle,
                             faster_by_turns=statistics.median(ratios))
     return found
 
@@ -56,13 +57,16 @@ def main():
     with tempfile.TemporaryDirectory() as d:
         folders = [Path(d)/n for n in ('large', 'small')]
         for f in folders: f.mkdir()
-        net = pretrained('torchvision:resnet18', 'random'); x = torch.randn(8, *net.card.shape, generator=torch.Generator().manual_seed(0))
+        net = pretrained('torchvision:resnet18', 'random')
+        x = torch.randn(8, *net.card.shape, generator=torch.Generator().manual_seed(0))
         large = exported(trace(net), x, folders[0])
         times = milliseconds({k: OnnxNetwork(f, 1) for k, f in large.items()}, x[:1], 10 if a.quick else 200)
         net = pretrained('resnet20-cifar10'); small = exported(trace(net), torch.randn(64, *net.card.shape), folders[1])
         found = {'resnet18': rows(large, times), 'resnet20': rows(small)}
-    for name, r in found.items(): print(name, tabulate([dict(file=k, **v) for k, v in r.items()], headers='keys', floatfmt='.2f'), sep='\n')
-    write_text(a.out, json.dumps(dict(found, repeats=len(times['fp32']), versions=dict(versions(), onnx=version('onnx'), onnxruntime=version('onnxruntime'))), indent=1))
+    for name, r in found.items():
+        print(name, tabulate([dict(file=k, **v) for k, v in r.items()], headers='keys', floatfmt='.2f'), sep='\n')
+    tools = {name: version(name) for name in ('onnx', 'onnxruntime')}
+    write_text(a.out, json.dumps(dict(found, repeats=len(times['fp32']), versions=dict(versions(), **tools)), indent=1))
     print('written to', a.out)
 
 

@@ -113,7 +113,7 @@ def code_limits(grid:Grid, clamp:tuple|None) -> tuple[int,int]:
     code = lambda v: int(grid.integers(torch.tensor(v)))
     return (code(clamp[0]), code(clamp[1])) if clamp else (grid.low, grid.high)
 
-# %% ../../nbs/deploy/61_onnx.ipynb #8080b8ed
+# %% ../../nbs/deploy/61_onnx.ipynb #b3e11882
 def quantized(node:fx.Node, graph:fx.GraphModule) -> bool:
     "Whether the only reader of `node` is a quantizer"
     return len(node.users)==1 and isinstance(module_of(next(iter(node.users)),graph), ActivationQuantizer)
@@ -122,13 +122,15 @@ def quantized(node:fx.Node, graph:fx.GraphModule) -> bool:
 def _clamp(w, node):
     if quantized(node, w.graph): return w.values[node.args[0]] # the quantizer clips its codes instead
     lo,hi = clamp_limits(node, w.graph); x = w.numbers(node.args[0])
-    return Value(w.op('Relu',x) if (lo,hi)==(0,math.inf) else w.op('Clip', x, *(w.constant(np.float32(v)) for v in (lo,hi))))
+    if (lo,hi)==(0,math.inf): return Value(w.op('Relu',x))
+    return Value(w.op('Clip', x, *(w.constant(np.float32(v)) for v in (lo,hi))))
 
 @writes(ActivationQuantizer)
 def _quantizer(w, node):
     grid = module_of(node,w.graph).grid(); lo,hi = code_limits(grid, clamp_limits(node.args[0],w.graph))
     x = w.numbers(node.args[0])
-    if kind_of(node.args[0],w.graph) in MAXPOOL: x = w.op('Max', x, w.constant(np.finfo(np.float32).min)) # says: pool before
+    if kind_of(node.args[0],w.graph) in MAXPOOL:
+        x = w.op('Max', x, w.constant(np.finfo(np.float32).min)) # says: pool before
     codes = w.op('QuantizeLinear', x, *w.scale_and_zero(grid))
     if (lo,hi)!=(0,255): codes = w.op('Clip', codes, *(w.constant(np.uint8(v), f'code{v}') for v in (lo,hi)))
     return Value(codes, grid)
@@ -140,7 +142,7 @@ def codes_of(layer:nn.Module) -> tuple[Tensor,Grid]:
     if isinstance(p, AdaRound): return p.decided()
     return (original if isinstance(p, Stored) else p.grid().integers(original)).to(torch.int32), p.grid()
 
-# %% ../../nbs/deploy/61_onnx.ipynb #6965db8c
+# %% ../../nbs/deploy/61_onnx.ipynb #75493ab1
 def largest_factor(most:Tensor, # (c_out,), largest |code - zero point| of each channel
                    top:int # largest code of the input
                   ) -> Tensor: # (c_out,)
@@ -154,7 +156,7 @@ def moved_borders(b:Tensor, beta:Tensor, # (c_out,), bias in units of the sum, a
     return (torch.ceil(borders-b[:,None])!=torch.ceil(borders-beta[:,None])).sum(1)
 
 def best_factor(b:Tensor, borders:Tensor, largest:Tensor # (c_out,), (c_out, codes-1), (c_out,)
-               ) -> tuple[Tensor,Tensor,Tensor]: # (c_out,) each: factor; whole bias, times the factor; borders moved nevertheless
+               ) -> tuple[Tensor,Tensor,Tensor]: # (c_out,): factor; whole bias; borders moved nevertheless
     "For each channel the factor and the rounding of the bias that move the fewest borders"
     factor,bias = torch.ones_like(largest),torch.round(b); moved = moved_borders(b, bias, borders)
     for k in range(1, int(largest.max())+1):
@@ -163,7 +165,7 @@ def best_factor(b:Tensor, borders:Tensor, largest:Tensor # (c_out,), (c_out, cod
             factor[take],bias[take],moved[take] = k,rounded[take],found[take]
     return factor, bias, moved
 
-# %% ../../nbs/deploy/61_onnx.ipynb #1e5ed0c9
+# %% ../../nbs/deploy/61_onnx.ipynb #25a8a8f5
 class Integers(NamedTuple):
     "A layer in integers"
     factor:Tensor # (c_out,), whole numbers
@@ -178,7 +180,8 @@ def in_integers(layer:nn.Module, grid:Grid|None, out:Grid # of the input and of 
     if grid is None or not parametrize.is_parametrized(layer,'weight'): return None
     codes,own = codes_of(layer); v = (codes-own.zero_point).flatten(1); most = v.abs().amax(1).long()
     if v.min()<-128 or v.max()>127: return None
-    scale = own.scale.flatten().clone(); scale[most==0] = 1. # without weights, any scale at which the bias is a sound integer
+    # without weights, any scale at which the bias is a sound integer
+    scale = own.scale.flatten().clone(); scale[most==0] = 1.
     if layer.bias is None: return Integers(torch.ones_like(most), scale, grid.scale*scale, None, 0)
     unit = (grid.scale*scale).double(); b = layer.bias.detach()/unit
     if b.abs().max()>2**22: return None # too large to be exact in float32 arithmetic as well
@@ -187,7 +190,7 @@ def in_integers(layer:nn.Module, grid:Grid|None, out:Grid # of the input and of 
     scale = scale/factor
     return Integers(factor, scale, grid.scale*scale, bias, int(moved.sum()))
 
-# %% ../../nbs/deploy/61_onnx.ipynb #f7858350
+# %% ../../nbs/deploy/61_onnx.ipynb #d40f012e
 def _stored_codes(w:Writer, name:str, codes:Tensor, grid:Grid) -> str:
     "The packed codes as a constant"
     bits = (grid.high-grid.low).bit_length(); kind = f"{'INT' if grid.low<0 else 'UINT'}{place(bits)}"
@@ -195,7 +198,8 @@ def _stored_codes(w:Writer, name:str, codes:Tensor, grid:Grid) -> str:
 
 def _weight(w:Writer, name:str, layer:nn.Module, integers:Integers|None) -> str: # of the dequantized weight
     "Write a layer's weight: stored codes and the way from there to what is multiplied"
-    if not parametrize.is_parametrized(layer,'weight'): return w.constant(layer.weight.numpy(force=True), f'{name}.weight')
+    if not parametrize.is_parametrized(layer,'weight'):
+        return w.constant(layer.weight.numpy(force=True), f'{name}.weight')
     codes,grid = codes_of(layer); x = _stored_codes(w, name, codes, grid); zero = grid.zero_point
     scaled = integers and (integers.factor>1).any()
     kind = np.float32 if integers is None else np.int32 if zero.any() or scaled else None
@@ -234,7 +238,7 @@ def to_codes(node:fx.Node, graph:fx.GraphModule) -> ActivationQuantizer|None:
     if len(node.users)==1 and clamp_limits(user,graph): node,user = user,next(iter(user.users))
     return module_of(user,graph) if quantized(node,graph) else None
 
-# %% ../../nbs/deploy/61_onnx.ipynb #7839bb9c
+# %% ../../nbs/deploy/61_onnx.ipynb #56f021a4
 @writes(nn.Conv2d)
 def _conv(w, node):
     m = module_of(node, w.graph); p = m._reversed_padding_repeated_twice # left, right, top, bottom
@@ -243,7 +247,8 @@ def _conv(w, node):
 
 @writes(nn.Linear)
 def _linear(w, node):
-    if len(shape_of(node))!=2: raise unsupported(node, w.graph, f'reads a tensor of {len(shape_of(node))} dimensions, not 2')
+    if len(shape_of(node))!=2:
+        raise unsupported(node, w.graph, f'reads a tensor of {len(shape_of(node))} dimensions, not 2')
     return _layer(w, node, 'Gemm', transB=1)
 
 @writes(*BatchNorm)
@@ -286,7 +291,7 @@ _binary('Mul', operator.mul, operator.imul, torch.mul, 'mul', 'mul_')
 _binary('Sub', operator.sub, operator.isub, torch.sub, 'sub', 'sub_')
 _binary('Div', operator.truediv, torch.div, 'div', 'div_')
 
-# %% ../../nbs/deploy/61_onnx.ipynb #df541d3d
+# %% ../../nbs/deploy/61_onnx.ipynb #502440f4
 def _pair(v): return [v,v] if isinstance(v,int) else list(v)
 
 def _window(w, node): # of a pooling layer; its arguments are in the same order everywhere
@@ -302,16 +307,18 @@ def _max_pool(w, node):
 
 @writes(nn.AvgPool2d, F.avg_pool2d)
 def _avg_pool(w, node):
-    if setting(node,w.graph,6,'divisor_override'): raise unsupported(node, w.graph, 'with a divisor of its own is not covered')
+    if setting(node,w.graph,6,'divisor_override'):
+        raise unsupported(node, w.graph, 'with a divisor of its own is not covered')
     return Value(w.op('AveragePool', w.numbers(node.args[0]), ceil_mode=int(setting(node,w.graph,4,'ceil_mode',False)),
                       count_include_pad=int(setting(node,w.graph,5,'count_include_pad',True)), **_window(w,node)))
 
-# %% ../../nbs/deploy/61_onnx.ipynb #7bc13e61
+# %% ../../nbs/deploy/61_onnx.ipynb #52fafc90
 @writes(nn.AdaptiveAvgPool2d, F.adaptive_avg_pool2d)
 def _adaptive_pool(w, node):
     size,out = shape_of(node.args[0])[2:],shape_of(node)[2:]
     if out==(1,1): return Value(w.op('GlobalAveragePool', w.numbers(node.args[0])))
-    if any(i%o for i,o in zip(size,out)): raise unsupported(node, w.graph, f'from {size} to {out} has windows of several sizes')
+    if any(i%o for i,o in zip(size,out)):
+        raise unsupported(node, w.graph, f'from {size} to {out} has windows of several sizes')
     window = [i//o for i,o in zip(size,out)]
     return Value(w.op('AveragePool', w.numbers(node.args[0]), kernel_shape=window, strides=window))
 
@@ -343,13 +350,15 @@ def _slice(w, node):
     rows = [(p.start or 0, 2**31-1 if p.stop is None else p.stop, i, p.step or 1) for i,p in kept.items()]
     return v._replace(name=w.op('Slice', v.name, *(w.constant(np.array(a)) for a in zip(*rows)))) if rows else v
 
-# %% ../../nbs/deploy/61_onnx.ipynb #e41cb3f2
+# %% ../../nbs/deploy/61_onnx.ipynb #9d0db496
 @writes(F.pad)
 def _pad(w, node):
     v,pad = w.values[node.args[0]],list(node.args[1])
     mode,value = setting(node,w.graph,2,'mode','constant'),setting(node,w.graph,3,'value') or 0
-    if mode!='constant' or value!=0: raise unsupported(node, w.graph, f'with {mode} {value} is not covered: only zeros are')
-    pad = [0]*(2*len(shape_of(node))-len(pad)) + [p for i in range(len(pad)-2,-1,-2) for p in pad[i:i+2]] # first dimension first
+    if mode!='constant' or value!=0:
+        raise unsupported(node, w.graph, f'with {mode} {value} is not covered: only zeros are')
+    # first dimension first
+    pad = [0]*(2*len(shape_of(node))-len(pad)) + [p for i in range(len(pad)-2,-1,-2) for p in pad[i:i+2]]
     zero = np.float32(0) if v.grid is None else np.uint8(v.grid.zero_point.item())
     return v._replace(name=w.op('Pad', v.name, w.constant(np.array(pad[::2]+pad[1::2])), w.constant(zero)))
 
@@ -371,23 +380,25 @@ def _pool_codes(graph:fx.GraphModule):
         q.replace_all_uses_with(pool); q.args = pool.args[:1]; pool.replace_input_with(pool.args[0], q); q.append(pool)
     graph.recompile()
 
-# %% ../../nbs/deploy/61_onnx.ipynb #4384f9bb
+# %% ../../nbs/deploy/61_onnx.ipynb #6b1ecff1
 def write_graph(graph:fx.GraphModule) -> Writer:
     "Walk `graph` and write each node"
     w = Writer(graph)
     for w.at in graph.graph.nodes:
         if w.at.op=='placeholder': w.values[w.at] = Value('images')
-        elif w.at.op=='get_attr': w.values[w.at] = Value(w.constant(operator.attrgetter(w.at.target)(graph).numpy(force=True)))
+        elif w.at.op=='get_attr':
+            w.values[w.at] = Value(w.constant(operator.attrgetter(w.at.target)(graph).numpy(force=True)))
         elif w.at.op!='output' and shape_of(w.at) is not None:
             try: w.values[w.at] = writer_of(w.at, graph)(w, w.at)
             except KeyError: raise unsupported(w.at, graph, 'reads something else than tensors') from None
     w.op('Identity', w.numbers(w.at.args[0]))
     return w
 
-# %% ../../nbs/deploy/61_onnx.ipynb #98a2d826
+# %% ../../nbs/deploy/61_onnx.ipynb #e2011408
 def _between(graph:fx.GraphModule) -> list[fx.Node]:
     "Convolutions that read a quantized tensor and whose only reader is an addition"
-    return [n for n in nodes_of(graph,(nn.Conv2d,)) if reads_codes(n,graph) and len(n.users)==1 and next(iter(n.users)).target in ADD]
+    added = lambda n: len(n.users)==1 and next(iter(n.users)).target in ADD
+    return [n for n in nodes_of(graph,(nn.Conv2d,)) if reads_codes(n,graph) and added(n)]
 
 def _quantize_after(graph:fx.GraphModule, node:fx.Node, lo:Tensor, hi:Tensor):
     "Round `node` to 8 bits on [lo, hi]"
@@ -396,14 +407,15 @@ def _quantize_after(graph:fx.GraphModule, node:fx.Node, lo:Tensor, hi:Tensor):
     with graph.graph.inserting_after(node): new = graph.graph.call_module(name, (node,))
     new.meta = dict(node.meta); node.replace_all_uses_with(new, delete_user_cb=lambda user: user is not new)
 
-# %% ../../nbs/deploy/61_onnx.ipynb #8b3c450e
+# %% ../../nbs/deploy/61_onnx.ipynb #609b1597
 class Ranges(fx.Interpreter):
     "Runs a network and keeps the smallest and largest number that some of its nodes gave"
     def __init__(self, graph:fx.GraphModule, nodes:list): super().__init__(graph); self.nodes,self.seen = nodes,{}
     def run_node(self, node):
         y = super().run_node(node)
         if node in self.nodes:
-            lo,hi = self.seen.get(node,(y.amin(),y.amax())); self.seen[node] = torch.minimum(lo,y.amin()),torch.maximum(hi,y.amax())
+            lo,hi = self.seen.get(node,(y.amin(),y.amax()))
+            self.seen[node] = torch.minimum(lo,y.amin()),torch.maximum(hi,y.amax())
         return y
 
 @torch.no_grad()
@@ -419,7 +431,7 @@ def integer_network(model:fx.GraphModule, # quantized
         if i.bias is not None and calls.count(name)==1: graph.get_submodule(name).bias.copy_(i.bias*i.unit)
     return graph
 
-# %% ../../nbs/deploy/61_onnx.ipynb #cd03484b
+# %% ../../nbs/deploy/61_onnx.ipynb #d0c138ff
 OPSETS = {2:25, 4:21, 8:20} # operator set that a file needs for codes of so many bits
 
 def _opset(w:Writer, opset:int|None) -> int:
@@ -428,10 +440,11 @@ def _opset(w:Writer, opset:int|None) -> int:
     places = [int(c[0].lstrip('UINT')) for c in w.constants.values() if isinstance(c,tuple)]
     needed = OPSETS[min(places, default=8)]
     if opset is not None and opset<needed:
-        raise SettingError(f"opset {opset} is too old for weights of {min(places)} bits: give at least {needed}, or none")
+        raise SettingError(f"opset {opset} is too old for weights of {min(places)} bits: give at least {needed}, "
+                           "or none")
     if (opset or needed)>(newest := onnx.defs.onnx_opset_version()):
-        raise SettingError(f"onnx {onnx.__version__} knows operators up to opset {newest}, not {opset or needed}: install a newer onnx"
-                           + (f", or give at most {newest}" if opset else ", or quantize to more bits"))
+        raise SettingError(f"onnx {onnx.__version__} knows operators up to opset {newest}, not {opset or needed}: "
+                           "install a newer onnx" + (f", or give at most {newest}" if opset else ", or quantize to more bits"))
     return opset or needed
 
 # %% ../../nbs/deploy/61_onnx.ipynb #b1d82f6b
@@ -452,29 +465,32 @@ def _proto(w:Writer, opset:int):
     sets = [h.make_opsetid('',opset)]
     return h.make_model(graph, opset_imports=sets, ir_version=h.find_min_ir_version_for(sets), producer_name='sadag_nb')
 
-# %% ../../nbs/deploy/61_onnx.ipynb #1cbea8f3
-def export_onnx(model:fx.GraphModule, # from `prepare`, `quantize` or `load_quantized`; or a full-precision one from `trace`
+# %% ../../nbs/deploy/61_onnx.ipynb #179eeeac
+def export_onnx(model:fx.GraphModule, # from `prepare`, `quantize`, `load_quantized`; or in full precision from `trace`
                 path, # file
                 opset:int|None=None # of the file; the smallest that serves by default
                ) -> Path:
     "Write a network as ONNX, checked, whole or not at all"
-    if not isinstance(model, fx.GraphModule): raise ModelError("export takes what prepare, quantize or load_quantized returns")
+    if not isinstance(model, fx.GraphModule):
+        raise ModelError("export takes what prepare, quantize or load_quantized returns")
     graph = clone(model) if hasattr(model,'policy') else fold(model)
     _pool_codes(graph); w = write_graph(graph)
     import onnx
     proto = _proto(w, _opset(w, opset))
     onnx.helper.set_model_props(proto, {k:json.dumps(v) for k,v in _notes(graph).items()})
     try: onnx.checker.check_model(proto, full_check=True)
-    except Exception as e: raise ModelError(f"onnx {onnx.__version__} does not accept the network: {str(e).splitlines()[0]}") from None
+    except Exception as e:
+        raise ModelError(f"onnx {onnx.__version__} does not accept the network: {str(e).splitlines()[0]}") from None
     with writing(path) as tmp: tmp.write_bytes(proto.SerializeToString())
     return Path(path)
 
 def _notes(graph:fx.GraphModule) -> dict:
     "What the file's metadata says: shape, and the policy and the card where there are some"
     card,policy = getattr(graph,'card',None),getattr(graph,'policy',None)
-    return dict(shape=graph.shape, **(dict(card=asdict(card)) if card else {}), **(dict(policy=policy.as_dict()) if policy else {}))
+    notes = dict(shape=graph.shape, card=card and asdict(card), policy=policy and policy.as_dict())
+    return {k:v for k,v in notes.items() if v}
 
-# %% ../../nbs/deploy/61_onnx.ipynb #4ba8db0a
+# %% ../../nbs/deploy/61_onnx.ipynb #748c9623
 class OnnxNetwork(nn.Module):
     "A network that ONNX Runtime computes, on the CPU"
     def __init__(self, path, threads:int|None=None): # processor threads; as many as torch uses by default
@@ -485,19 +501,20 @@ class OnnxNetwork(nn.Module):
         options.intra_op_num_threads = threads or torch.get_num_threads()
         try: self.session = ort.InferenceSession(path, options, providers=['CPUExecutionProvider'])
         except Exception as e: # its own classes of errors, one a status
-            raise DataError(f"onnxruntime {ort.__version__} cannot run {path} ({' '.join(str(e).split())[:120]}): install a newer "
-                            "one, export with more bits, or give a whole file") from None
-        notes = {k:json.loads(v) for k,v in self.session.get_modelmeta().custom_metadata_map.items() if k in ('card','policy')}
-        self.card,self.policy = _card(notes.get('card')),notes.get('policy')
+            raise DataError(f"onnxruntime {ort.__version__} cannot run {path} ({' '.join(str(e).split())[:120]}): "
+                            "install a newer one, export with more bits, or give a whole file") from None
+        found = self.session.get_modelmeta().custom_metadata_map
+        card,self.policy = (json.loads(found.get(k,'null')) for k in ('card','policy'))
+        self.card,self.input = _card(card),self.session.get_inputs()[0].name
     def forward(self, x): # (n, c, h, w), normalised
-        return torch.from_numpy(self.session.run(None, {self.session.get_inputs()[0].name:x.contiguous().numpy(force=True)})[0])
+        return torch.from_numpy(self.session.run(None, {self.input:x.contiguous().numpy(force=True)})[0])
 
 # %% ../../nbs/deploy/61_onnx.ipynb #d1ce9cb1
 def _card(notes:dict|None) -> Card|None:
     "The card that the metadata hold"
     return notes and Card(**dict(notes, **{k:tuple(notes[k]) for k in ('shape','mean','std')}))
 
-# %% ../../nbs/deploy/61_onnx.ipynb #bd9349fc
+# %% ../../nbs/deploy/61_onnx.ipynb #0f704427
 class _Compared(fx.Interpreter):
     "Runs a network on the runtime's codes and counts where its own would differ"
     def __init__(self, graph, codes): super().__init__(graph); self.codes,self.rows = codes,[]
@@ -505,7 +522,8 @@ class _Compared(fx.Interpreter):
         q = module_of(node, self.module)
         if not isinstance(q, ActivationQuantizer): return super().run_node(node)
         grid = q.grid(); theirs = self.codes[node.name]; differ = (grid.integers(self.env[node.args[0]])-theirs).abs()
-        self.rows.append(dict(tensor=node.name, codes=differ.numel(), differ=int((differ>0).sum()), most=int(differ.max())))
+        count = int((differ>0).sum())
+        self.rows.append(dict(tensor=node.name, codes=differ.numel(), differ=count, most=int(differ.max())))
         return grid.numbers(theirs)
 
 @torch.no_grad()

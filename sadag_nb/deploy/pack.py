@@ -26,18 +26,19 @@ def pack(codes:Tensor, # whole numbers of `bits` bits, signed or not, any shape
     c = F.pad(c, (0,-len(c)%each)).view(-1,each)
     return (c << p*torch.arange(each, dtype=torch.int16)).sum(1).to(torch.uint8)
 
-# %% ../../nbs/deploy/60_pack.ipynb #39ffcbc3
+# %% ../../nbs/deploy/60_pack.ipynb #030365b0
 def unpack(packed:Tensor, # (bytes,), uint8, from `pack`
            bits:int, shape:tuple, # of the codes
            signed:bool=False) -> Tensor: # int8 if signed, else uint8
     "The codes that `pack` was given"
     p = place(bits); each = 8//p; n = torch.Size(shape).numel()
-    if len(packed)!=-(-n//each): raise DataError(f"{len(packed)} bytes cannot hold {n} codes of {bits} bits: make the file again")
+    if len(packed)!=-(-n//each):
+        raise DataError(f"{len(packed)} bytes cannot hold {n} codes of {bits} bits: make the file again")
     c = (packed[:,None].to(torch.int16) >> p*torch.arange(each, dtype=torch.int16)) & (2**p-1)
     if signed: c = c-((c >= 2**(p-1)).to(torch.int16) << p)
     return c.flatten()[:n].view(*shape).to(torch.int8 if signed else torch.uint8)
 
-# %% ../../nbs/deploy/60_pack.ipynb #9106ac35
+# %% ../../nbs/deploy/60_pack.ipynb #6118eb4f
 CODES,ZERO = 'parametrizations.weight.original','zero_point' # how the names of such tensors end
 
 def packed_state(state:dict, # a stored network's state_dict
@@ -54,4 +55,5 @@ def packed_state(state:dict, # a stored network's state_dict
 
 def unpacked_state(state:dict, how:str) -> dict:
     "What `packed_state` was given; `load_state_dict` makes the zero points floats again"
-    return dict(state, **{name:unpack(state[name], b, shape, signed) for name,(b,signed,shape) in json.loads(how).items()})
+    codes = {name:unpack(state[name], b, shape, signed) for name,(b,signed,shape) in json.loads(how).items()}
+    return dict(state, **codes)
