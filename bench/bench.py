@@ -133,7 +133,7 @@ def main():
     parser.add_argument('--quick', action='store_true', help='a few steps only, to see that it runs')
     parser.add_argument('--out', default='bench/results.json', help='where the figures are written')
     a = parser.parse_args()
-    n, steps, unit_steps, repeats = (16, 6, 2, 1) if a.quick else (128, 36, 100, 2)
+    n, steps, unit_steps, repeats = (16, 6, 2, 1) if a.quick else (128, 36, 400, 2)
     net = pretrained('resnet20-cifar10'); x = torch.randn(n, *net.card.shape); rebuild = (net, x, 'w4a4', unit_steps, 32, 0)
     t, result = {}, {}
     def synthesis(name, *job): t[name], result[name] = step_seconds(repeats, steps, *job)
