@@ -1,72 +1,123 @@
-"""Mixed precision against uniform W3A3 on CIFAR-10; results are written as they come, and a stopped run goes on.
+"""Mixed precision against uniform bits, HAWQ's order of units against front to back, sensitivities on synthetic against real images.
 
-python bench/mixed.py --test cifar10-jpeg-test.tar.gz --weights resnet20.safetensors
-No network is larger than uniform W3. `w3a3-CRITERION` also keeps to W3A3's bit operations and allocates the activations
-with them; `w3-CRITERION` allocates the weights alone, activations stay at 3 bits, and bit operations may be more."""
+python bench/mixed.py --data cifar10-jpeg-test.tar.gz --train cifar10-jpeg-train.tar.gz --weights resnet20.safetensors
+
+`w3a3` has the same bits in every layer, and `w3a3-order` rebuilds it in HAWQ's order. `w3a3-CRITERION` has no more bytes and no more
+bit operations than w3a3, and bits of weights and activations are allocated; `w3-CRITERION` has no more bytes, its activations stay at 3
+bits. Results are written as they come, and a stopped run goes on; images and sensitivities are kept in WORK, images where `sadag sweep`
+keeps its own."""
 import argparse, json, time
+from dataclasses import asdict
 from pathlib import Path
-from sadag_nb.core import load_tensors, save_tensors, versions, write_text
-from sadag_nb.graph.trace import trace
-from sadag_nb.mixed.allocate import best, count, plan
-from sadag_nb.mixed.sensitivity import CRITERIA, OF_WEIGHTS_ALONE, sensitivity
-from sadag_nb.models.datasets import loader, open_images, top1
-from sadag_nb.models.zoo import pretrained
+import torch
+from scipy.stats import spearmanr
+from sadag_nb.app.sweep import Bench, Budget, Case, images_of, machine
+from sadag_nb.core import versions, write_text
+from sadag_nb.mixed.allocate import allocation, best, count, front, plan, rows_of
+from sadag_nb.mixed.sensitivity import CRITERIA, OF_WEIGHTS_ALONE, Sensitivity, sensitivity, tuning_order
+from sadag_nb.models.datasets import top1
 from sadag_nb.quant.policy import Policy
 from sadag_nb.quant.reconstruct import quantize
-from sadag_nb.synth.synthesize import synthesize
 
-KINDS = ['w3a3', *(f'w3-{c}' for c in CRITERIA), *(f'w3a3-{c}' for c in CRITERIA if c not in OF_WEIGHTS_ALONE)]
-
-
-def images_of(seed, a, net):
-    "Calibration images, made once and kept"
-    file = Path(a.work) / f'{a.recipe}-{a.n}-{a.steps}-{seed}.safetensors'
-    if not file.is_file(): save_tensors(file, {'images': synthesize(net, a.recipe, n=a.n, steps=a.steps, seed=seed)})
-    return load_tensors(file)[0]['images']
+MADE,REAL = Case('genie','genie'),Case('real','real-random')
+KINDS = ['w3a3','w3a3-kl','w3-kl','w3a3-order','w3a3-trace','w3-trace','w3-eigenvalue','w3a3-error'] # every seed
+FRONT = ['w2a2','w2a2-kl','w4a4','w4a4-kl'] # other points of the front, first seed alone
 
 
-def policy_of(kind, graph, x, seed):
-    "The policy of a row, and what it costs"
-    costs, uniform = count(graph), Policy('w3a3').resolve(graph)
-    if kind == 'w3a3': return Policy('w3a3'), {by: costs.total(by, uniform) for by in ('size', 'bitops')}
-    which, criterion = kind.split('-')
-    limits = {by: costs.total(by, uniform) for by in (('size',) if which == 'w3' else ('size', 'bitops'))}
-    p = plan(graph, criterion=criterion, activations=3 if which == 'w3' else None, **limits)
-    found = best(sensitivity(graph, x, criterion, seed=seed), p.costs, p.choices, p.limits)
-    return found.policy(p.policy), found.cost
+def table(bench, case, criterion, seed):
+    "Sensitivities on a case's images, measured once and kept, and the seconds it took"
+    file = bench.file('sensitivity', f'{bench.images_key(case,seed)}-{criterion}', 'json')
+    if not file.is_file():
+        x,_ = images_of(bench, case, seed); start = time.perf_counter()
+        s = sensitivity(bench.graph, x, criterion, seed=seed); seconds = time.perf_counter()-start
+        numbers = {k:None if v is None else v.tolist() for k,v in (('weights',s.weights),('inputs',s.inputs))}
+        write_text(file, json.dumps(dict(numbers, layers=s.layers, families=s.families, seconds=round(seconds,2))))
+    r = json.loads(file.read_text()); weights,inputs = (r[k] and torch.tensor(r[k]) for k in ('weights','inputs'))
+    return Sensitivity(criterion, r['layers'], weights, [tuple(f) for f in r['families']], inputs),r['seconds']
+
+
+def task(bench, kind):
+    "What is allocated for a kind, and by which criterion"
+    uniform,_,criterion = kind.partition('-'); costs = count(bench.graph)
+    bits = Policy(uniform if 'a' in uniform else f'{uniform}a3').resolve(bench.graph)
+    limits = {by:costs.total(by,bits) for by in (('size','bitops') if 'a' in uniform else ('size',))}
+    return plan(bench.graph, criterion=criterion, activations=None if 'a' in uniform else 3, **limits)
+
+
+def policy_of(bench, kind, seed):
+    "The policy of a row, and its order of units"
+    uniform,_,how = kind.partition('-')
+    if not how: return Policy(uniform),None
+    if how=='order': return Policy(uniform),tuning_order(table(bench,MADE,'eigenvalue',seed)[0], bench.graph, Policy(uniform))
+    p = task(bench, kind); found = best(table(bench,MADE,how,seed)[0], p.costs, p.choices, p.limits)
+    return found.policy(p.policy),None
+
+
+def row(bench, kind, seed):
+    "One network: its bits, what they cost, the harm foreseen (by KL) and its accuracy"
+    (policy,order),(x,_) = policy_of(bench,kind,seed),images_of(bench,MADE,seed)
+    a = allocation(table(bench,MADE,'kl',seed)[0], count(bench.graph), policy.resolve(bench.graph)); start = time.perf_counter()
+    with bench.unfinished(f'mixed-{bench.images_key(MADE,seed)}-{kind}') as parts:
+        q = quantize(bench.net, x, policy, bench.budget.unit_steps, seed=seed, device=bench.device, save=parts, order=order)
+    seconds = round(time.perf_counter()-start,1)
+    return dict(kind=kind, seed=seed, top1=top1(q,bench.test,bench.device), seconds=seconds, sensitivity=a.sensitivity, **a.cost,
+                layers={n:[b.weights,b.input] for n,b in a.bits.items()}, order=order)
+
+
+def ranks(bench, criterion, seed):
+    "Spearman's correlation of the sensitivities on synthetic and on real images, and on two draws of real images"
+    made,real,other = (table(bench,c,criterion,s)[0] for c,s in ((MADE,seed),(REAL,seed),(REAL,seed+100)))
+    def rho(a, b): return round(float(spearmanr(a.flatten(),b.flatten()).statistic),4)
+    def both(s): return s.weights if s.inputs is None else torch.cat([s.weights,s.inputs])
+    return dict(criterion=criterion, seed=seed, synthetic=rho(both(made),both(real)), real=rho(both(other),both(real)),
+                synthetic_w3=rho(made.weights[:,1],real.weights[:,1]), real_w3=rho(other.weights[:,1],real.weights[:,1]))
+
+
+def fronts(bench, criteria, seed):
+    "Seconds of each criterion and of whole fronts of 2 to 8 bits, and the points of a picture"
+    p,rows = task(bench,'w3a3-kl'),[]
+    for c in criteria:
+        s,seconds = table(bench,MADE,c,seed); of = p if c not in OF_WEIGHTS_ALONE else task(bench,f'w3-{c}')
+        for by in of.limits:
+            start = time.perf_counter(); points = len(front(s, of.costs, of.choices, by))
+            rows.append(dict(criterion=c, by=by, sensitivity_seconds=seconds, front_seconds=round(time.perf_counter()-start,2), points=points))
+    s,_ = table(bench,MADE,'kl',seed); drawn = rows_of(p, s, best(s,p.costs,p.choices,p.limits))
+    return dict(seconds=rows, drawn=[r for r in drawn if r['stage']=='front' and r['by']=='bitops'])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--test', required=True, help='labelled test images: folder or archive')
-    parser.add_argument('--weights', help='of a ResNet-20; default: the embedded ones')
-    parser.add_argument('--kinds', nargs='+', default=KINDS, choices=KINDS)
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
-    parser.add_argument('--recipe', default='genie')
+    parser.add_argument('--data', required=True, help='labelled test images: folder or archive')
+    parser.add_argument('--train', required=True, help='real training images, for the correlations')
+    parser.add_argument('--model', default='resnet20-cifar10')
+    parser.add_argument('--weights', help='weights file; default: the embedded ones')
+    parser.add_argument('--kinds', nargs='+', default=KINDS, metavar='KIND', help=f"default: {' '.join(KINDS)}")
+    parser.add_argument('--front', nargs='*', default=FRONT, metavar='KIND', help=f"of the first seed alone; default: {' '.join(FRONT)}")
+    parser.add_argument('--criteria', nargs='*', default=list(CRITERIA), choices=CRITERIA, help='that are timed and compared on real images; default: all')
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0,1,2])
     parser.add_argument('--n', type=int, default=128, help='images')
     parser.add_argument('--steps', type=int, default=300, help='generator steps of a batch')
     parser.add_argument('--unit-steps', type=int, default=400, help='reconstruction steps of a unit')
-    parser.add_argument('--work', default='runs/cifar10', help='where images are kept')
-    parser.add_argument('--out', default='nbs/mixed/results/mixed.json')
-    a = parser.parse_args()
-    net = pretrained('resnet20-cifar10', a.weights)
-    graph, data, out = trace(net), loader(open_images(a.test, net.card), net.card), Path(a.out)
-    rows = json.loads(out.read_text())['runs'] if out.is_file() else []
-    settings = dict(network=net.card.name, recipe=a.recipe, n=a.n, steps=a.steps, unit_steps=a.unit_steps, batch=32)
-    done = {(r['kind'], r['seed']) for r in rows}
-    fp = top1(net, data)
-    for seed in a.seeds:
-        for kind in a.kinds:
-            if (kind, seed) in done: continue
-            x = images_of(seed, a, net)
-            start = time.perf_counter()
-            policy, cost = policy_of(kind, graph, x, seed)
-            seconds = time.perf_counter() - start
-            q = quantize(net, x, policy, steps=a.unit_steps, seed=seed)
-            rows.append(dict(kind=kind, seed=seed, top1=top1(q, data), allocation_seconds=round(seconds, 1), **cost,
-                             layers=policy.layers))
-            print(kind, seed, rows[-1]['top1'], f'{seconds:.1f} s', cost, flush=True)
-            write_text(out, json.dumps(dict(settings, fp_top1=fp, versions=versions(), runs=rows), indent=1))
+    parser.add_argument('--work', default='runs/sweeps', help='folder of images and sensitivities')
+    parser.add_argument('--out', default='nbs/experiments/results/mixed.json')
+    a = parser.parse_args(); budget,out = Budget(a.n,a.steps,a.unit_steps),Path(a.out)
+    bench = Bench(a.work, a.model, a.weights, a.data, a.train, budget, 'cpu')
+    settings = dict(model=a.model, weights_sha256=bench.sha, recipe=MADE.recipe, budget=asdict(budget))
+    found = json.loads(out.read_text()) if out.is_file() else dict(settings, fp_top1=top1(bench.net,bench.test), runs=[], ranks=[])
+    if {k:found.get(k) for k in settings}!=settings: parser.error(f'{out} was made with other settings: give another --out')
+
+    def keep(where, compute, *key): # kind or criterion, and seed
+        if any((r.get('kind') or r['criterion'],r['seed'])==key for r in found[where]): return
+        found[where].append(compute(bench,*key)); write()
+        print({k:v for k,v in found[where][-1].items() if k!='layers'}, flush=True)
+    def write(): write_text(out, json.dumps(dict(found, machine=machine(), versions=versions()), indent=1))
+
+    if 'fronts' not in found: found['fronts'] = fronts(bench, a.criteria, a.seeds[0]); write(); print(found['fronts']['seconds'], flush=True)
+    for kind in a.kinds:
+        for seed in a.seeds: keep('runs', row, kind, seed)
+    for kind in a.front: keep('runs', row, kind, a.seeds[0])
+    for criterion in a.criteria:
+        for seed in a.seeds: keep('ranks', ranks, criterion, seed)
 
 
 if __name__ == '__main__': main()

@@ -8,3 +8,23 @@ def test_quick(tmp_path):
     found = json.loads(out.read_text())
     assert abs(found['agreement']['first_loss_ours']/found['agreement']['first_loss_plain']-1) < .02
     assert set(found['ratios'])=={'synthesis_plain_over_ours','reconstruction_plain_over_ours','sadag_over_genie'}
+
+def test_mixed(tmp_path):
+    "Mixed precision keeps to the uniform bits' cost, real images agree with real ones, and a stopped run goes on"
+    out = tmp_path/'mixed.json'
+    def run(*options):
+        command = [sys.executable, Path(__file__).parents[1]/'bench/mixed.py', *'--model resnet20-digits --data digits --train digits-train'.split(),
+                   *'--n 16 --steps 3 --unit-steps 1 --seeds 0 --front'.split(), '--work', tmp_path, '--out', out, *options]
+        return subprocess.run(command, capture_output=True, text=True).stderr
+    assert run('--kinds','w3a3','--criteria','trace')==''
+    first = json.loads(out.read_text())['runs']; assert run('--criteria','trace','--kinds','w3a3','w3a3-order','w3a3-kl','w3-eigenvalue')==''
+    found = json.loads(out.read_text()); assert found['runs'][:1]==first
+    uniform,order,kl,eigenvalue = found['runs']
+    assert sorted(order['order'])==list(range(11))!=order['order'] and order['layers']==uniform['layers']
+    assert kl['size']<=uniform['size'] and kl['bitops']<=uniform['bitops'] and kl['sensitivity']<uniform['sensitivity']
+    assert eigenvalue['size']<=uniform['size'] and {a for _,a in list(eigenvalue['layers'].values())[2:-1]}=={3}
+    assert [r['criterion'] for r in found['ranks']]==['trace'] and all(.9<found['ranks'][0][k]<=1 for k in ('synthetic','real'))
+    fronts = found['fronts']
+    assert [(r['criterion'],r['by']) for r in fronts['seconds']]==[('trace','size'),('trace','bitops')]
+    assert any(r['kind']=='chosen' and r['cost']<=uniform['bitops'] for r in fronts['drawn'])
+    assert 'other settings' in run('--n','8')

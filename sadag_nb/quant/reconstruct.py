@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Callable
 import torch, torch.fx as fx
 from torch import Tensor, nn
-from ..core import (DataError, Progress, SadagError, at_least, autocast, default_device, fast_dtype,
+from torch.nn.utils import parametrize
+from ..core import (DataError, Progress, SadagError, SettingError, at_least, autocast, default_device, fast_dtype,
                            keep_memory, load_tensors, save_tensors, seeded)
-from ..graph.trace import trace
+from ..graph.trace import clone, trace
 from ..graph.units import Unit, cut
 from .adaround import AdaRound, beta_at, rounding_penalty
 from .lsq import coin_tosses
@@ -153,17 +154,20 @@ def reconstruct(model:fx.GraphModule, # from `prepare`; changed in place
                 lr_activation_step:float|None=None, # of the logarithm of the activations' steps; by default `activation_lr(steps)`
                 dtype:torch.dtype|None=None, # of convolutions while learning; by default bfloat16 where it is fast
                 log:Callable|None=None, # called with a dict of values: rows of the loss, and a row a unit
-                save=None # folder for finished units; those already there are not learnt again
+                save=None, # folder for finished units; those already there are not learnt again
+                order:list|None=None # numbers of units, in the order of learning; by default front to back
                ) -> fx.GraphModule: # the same, with stored weights
     "Unit-wise reconstruction of a quantized network on calibration images"
     at_least(1, steps=steps, batch=batch); at_least(0, lam=lam); keep_memory()
     device = next(model.buffers()).device
     rates = lr_weight_step, activation_lr(steps) if lr_activation_step is None else lr_activation_step
     s = _Settings(steps, batch, seed, lam, rates, fast_dtype(device) if dtype is None else dtype)
-    x = xq = _channels_last(_checked(images, model).to(device))
-    pieces = cut(model, model.ends)
+    images = _checked(images, model); x = xq = _channels_last(images.to(device))
+    pieces = cut(model, model.ends); turns = _turns(order, len(pieces)); full = order and _full_units(model)
     with Progress(steps*len(pieces), 'reconstruct') as progress:
-        for i,unit in enumerate(pieces): x,xq = _unit(unit, x, xq, s, progress, log, Path(save)/f'{i:05d}.safetensors' if save else None)
+        for n,i in enumerate(turns):
+            if order: x,xq = _arriving(i, pieces, full, turns[:n], _channels_last(images.to(device)))
+            x,xq = _unit(pieces[i], x, xq, s, progress, log, Path(save)/f'{i:05d}.safetensors' if save else None)
     return store_all(model)
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #99d4edc8
@@ -194,6 +198,30 @@ def _log_unit(log, unit, rows, nearest, error, seconds):
     for step,e,p in rows: log(stage='reconstruct', unit=unit.name, step=step, error=e.item(), penalty=p.item())
     log(stage='unit', unit=unit.name, nearest=nearest.item(), error=error.item(), seconds=seconds)
 
+# %% ../../nbs/quant/25_reconstruct.ipynb #0d7a11e2
+def _turns(order:list|None, n:int) -> list[int]:
+    "Numbers of all `n` units in the order of learning"
+    if order is not None and sorted(order)!=list(range(n)):
+        raise SettingError(f"order must name each of the {n} units once, by its number from 0 to {n-1}, not {order}")
+    return list(range(n) if order is None else order)
+
+def _full_units(model:fx.GraphModule) -> list[Unit]:
+    "Full-precision units that share nothing with `model`"
+    copy = clone(model)
+    for q in quantizers(copy): q.on = False
+    for layer in layers(copy).values(): # a parametrized layer's class, which storing changes, is shared with its copies
+        w = layer.parametrizations.weight.original; layer.__class__ = parametrize.type_before_parametrizations(layer)
+        del layer.parametrizations; layer.weight = w
+    return cut(copy, copy.ends)
+
+@torch.no_grad()
+def _arriving(i:int, pieces:list[Unit], full:list[Unit], learnt:list, images:Tensor) -> tuple[Tensor,Tensor]:
+    "What unit `i` reads: in full precision, and where the units in `learnt` are quantized"
+    x = xq = images
+    for k in range(i):
+        xq = _through((pieces if k in learnt else full)[k].module, xq); x = _through(full[k].module, x)
+    return x,xq
+
 # %% ../../nbs/quant/25_reconstruct.ipynb #30f5417a
 def quantize(model:nn.Module, # full precision, eval mode
              images:Tensor, # (n, c, h, w), normalised calibration images
@@ -204,8 +232,9 @@ def quantize(model:nn.Module, # full precision, eval mode
              shape:tuple|None=None, # (c, h, w), for a network without a card
              device=None, # where to work; by default an accelerator if there is one
              log:Callable|None=None, # called with a dict of values
-             save=None # folder for finished units; those already there are not learnt again
+             save=None, # folder for finished units; those already there are not learnt again
+             order:list|None=None # see `reconstruct`
             ) -> fx.GraphModule: # on the CPU, weights stored as integers
     "A quantized copy of `model`, calibrated on `images`"
     prepared = prepare(trace(model, shape or tuple(images.shape[1:])), bits)
-    return reconstruct(prepared.to(device or default_device()), images, steps, batch, seed, log=log, save=save).cpu()
+    return reconstruct(prepared.to(device or default_device()), images, steps, batch, seed, log=log, save=save, order=order).cpu()
