@@ -77,8 +77,10 @@ def fast_dtype(device) -> torch.dtype:
     "bfloat16 where `device` multiplies it natively, else float32"
     device = torch.device(device)
     if device.type=='cuda': native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else: native = device.type=='cpu' and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    else: native = device.type=='cpu' and any(_cpu_capabilities().get(k) for k in ('amx_bf16','avx512_bf16','sve_bf16','bf16'))
     return torch.bfloat16 if native else torch.float32
+
+def _cpu_capabilities() -> dict: return getattr(torch.cpu, 'get_capabilities', dict)() # older torch does not tell
 
 # %% ../nbs/00_core.ipynb #f7372f65
 def autocast(device, # where the work runs

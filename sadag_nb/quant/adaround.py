@@ -31,6 +31,22 @@ def beta_at(t:float, # share of the steps done, 0 to 1
     "The penalty's exponent, falling linearly from `start` to `end` after the warm-up"
     return None if t<warmup else end+(start-end)*(1-(t-warmup)/(1-warmup))
 
+# %% ../../nbs/quant/21_adaround.ipynb #5b0c7d21
+class _Rounded(torch.autograd.Function):
+    "The formula with these gradients; autograd would take twice the passes over the weights"
+    @staticmethod
+    def forward(ctx, v, step, base, zero_point, low, high):
+        sigma = v.sigmoid(); h = sigma.mul(1.2).sub_(.1)
+        codes = h.clamp(0,1).add_(base); w = codes.clamp(low,high).sub_(zero_point)
+        ctx.save_for_backward(sigma, h, codes, w, step); ctx.limits = low,high
+        return w*step
+    @staticmethod
+    def backward(ctx, g):
+        sigma,h,codes,w,step = ctx.saved_tensors; inside = torch.ops.aten.hardtanh_backward
+        gh = inside(inside(g, codes, *ctx.limits), h, 0., 1.)
+        gv = torch.ops.aten.sigmoid_backward(gh, sigma).mul_(1.2*step)
+        return gv, (g*w).sum(tuple(range(1,g.ndim)), keepdim=True), None, None, None, None
+
 # %% ../../nbs/quant/21_adaround.ipynb #dcc21107
 class AdaRound(nn.Module):
     "A weight on `grid` whose roundings and steps are learnt; a parametrization of the layer's weight"
@@ -45,7 +61,7 @@ class AdaRound(nn.Module):
     def h(self) -> Tensor: return rectified_sigmoid(self.v)
     def step(self) -> Tensor: return self.scale*self.delta.exp()
     def forward(self, w): # the weight itself is in base and v
-        return ((self.base+self.h()).clamp(self.low,self.high)-self.zero_point)*self.step()
+        return _Rounded.apply(self.v, self.step(), self.base, self.zero_point, self.low, self.high)
     def decided(self) -> tuple[Tensor,Grid]: # codes as whole numbers, and the learnt grid
         "What the weight has become"
         codes = (self.base+(self.v>=0)).clamp(self.low,self.high)

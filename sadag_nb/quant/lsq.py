@@ -7,27 +7,29 @@ __all__ = ['fake_quantize', 'coin_tosses', 'ActivationQuantizer']
 
 # %% ../../nbs/quant/22_lsq.ipynb #688c2ab3
 from functools import cache
-import torch, torch.nn.functional as F
+import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
+from ..core import generator
 from .uniform import Grid, limits, search_grid
 
 # %% ../../nbs/quant/22_lsq.ipynb #ef16bb73
 class _FakeQuantize(torch.autograd.Function):
     "Quantize `x` with a learnable step; where `kept` is 1, leave it"
     @staticmethod
-    def forward(ctx, x, step, low, high, kept): # low, high: integer limits counted from the zero point; kept: 0/1 like x, or None
-        x = x.to(step.dtype) # arithmetic in the step's type: bfloat16 is too coarse for 8 bits, and slower here
-        rounded = (x/step).round_(); codes = rounded.clamp(low, high)
-        passed = (rounded==codes).to(x.dtype)
-        y = codes.mul_(step)
-        if kept is not None: y = y.lerp_(x, kept); passed = torch.maximum(passed, kept)
-        ctx.save_for_backward(x, y, passed, step)
+    def forward(ctx, x, step, low, high, kept): # low, high: numbers, counted from the zero point; kept: 0/1 like x, or None
+        x = x.to(step.dtype) # arithmetic in the step's type: bfloat16 is too coarse for 8 bits
+        u = x/step
+        y = u.round().clamp_(low, high).mul_(step)
+        if kept is not None: y.lerp_(x, kept)
+        ctx.limits = low-.5,high+.5
+        ctx.save_for_backward(x, u, y, kept, step)
         return y
     @staticmethod
     def backward(ctx, g):
-        x,y,passed,step = ctx.saved_tensors
-        gx = g*passed
+        x,u,y,kept,step = ctx.saved_tensors
+        gx = torch.ops.aten.hardtanh_backward(g, u, *ctx.limits)
+        if kept is not None: gx.lerp_(g, kept)
         return gx, (_dot(g,y)-_dot(gx,x))/step, None, None, None
 
 def _dot(a:Tensor, b:Tensor) -> Tensor: # one number
@@ -37,37 +39,44 @@ def _dot(a:Tensor, b:Tensor) -> Tensor: # one number
 
 # %% ../../nbs/quant/22_lsq.ipynb #7495beba
 def fake_quantize(x:Tensor, step:Tensor, # any shape; one number > 0
-                  low:Tensor, high:Tensor, # integer limits counted from the zero point, one number each
+                  low:float, high:float, # integer limits counted from the zero point
                   kept:Tensor|None=None  # 1 where x is left in full precision, else 0
                  ) -> Tensor:
     "LSQ: `x` on the grid, with the straight-through gradient for `x` and the step's own"
     return _FakeQuantize.apply(x, step, low, high, kept)
 
 # %% ../../nbs/quant/22_lsq.ipynb #3f94d57a
-def coin_tosses(x:Tensor, dtype:torch.dtype=torch.float32) -> Tensor:
+def coin_tosses(x:Tensor) -> Tensor: # float32
     "Zeros and ones with equal chance, of `x`'s shape, layout and device"
-    drawn = torch.empty(-(-x.numel()//8), dtype=torch.uint8, device=x.device).random_()
-    return F.embedding(drawn.int(), _bits(dtype, x.device)).flatten().as_strided(x.size(), x.stride())
+    start = int(torch.randint(_STARTS, ()))
+    return _pool(-(-x.numel()//_STARTS)+1, x.device).as_strided(x.size(), x.stride(), start)
+
+_STARTS = 2**20 # places at which a window can begin
 
 @cache
-def _bits(dtype, device): # (256, 8): the bits of every byte
-    return ((torch.arange(256, device=device)[:,None]>>torch.arange(8, device=device))&1).to(dtype)
+def _pool(size:int, device) -> Tensor: # tosses, `size` times 2**20
+    return torch.randint(2, (size*_STARTS,), generator=generator('coins')).float().to(device)
 
 # %% ../../nbs/quant/22_lsq.ipynb #fc0e7432
 class ActivationQuantizer(nn.Module):
     "Quantizes a tensor to `bits` unsigned bits with a learnable step"
     def __init__(self, bits:int): # 2 to 8
         super().__init__()
-        self.bits,self.on,self.dropping = bits,True,False
+        self.bits,self.on,self.dropping,self._zero = bits,True,False,(None,0,0.)
         self.low,self.high = limits(bits)
         self.register_buffer('scale', torch.ones(())); self.register_buffer('zero_point', torch.zeros(()))
         self.delta = nn.Parameter(torch.zeros(()))
     def step(self) -> Tensor: return self.scale*self.delta.exp()
     def grid(self) -> Grid: return Grid(self.step().detach(), self.zero_point, self.low, self.high)
+    def zero(self) -> float:
+        "The zero point as a number"
+        of,version,_ = self._zero; z = self.zero_point
+        if of is not z or version!=z._version: self._zero = z,z._version,float(z)
+        return self._zero[2]
     def forward(self, x): # any shape
         if not self.on: return x
-        kept = coin_tosses(x, self.scale.dtype) if self.dropping else None
-        return fake_quantize(x, self.step(), self.low-self.zero_point, self.high-self.zero_point, kept)
+        z = self.zero()
+        return fake_quantize(x, self.step(), self.low-z, self.high-z, coin_tosses(x) if self.dropping else None)
     def extra_repr(self): return f'bits={self.bits}'
 
 # %% ../../nbs/quant/22_lsq.ipynb #bf53e2e0
