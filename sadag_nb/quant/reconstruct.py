@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
-import torch, torch.fx as fx
+import torch, torch.fx as fx, torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from ..core import (DataError, Progress, SadagError, SettingError, at_least, autocast, default_device, fast_dtype,
@@ -28,9 +28,14 @@ def _channels_last(x:Tensor) -> Tensor:
     "(n,c,h,w) in memory as (n,h,w,c); anything else unchanged"
     return x.contiguous(memory_format=torch.channels_last) if x.ndim==4 else x.contiguous()
 
+def _rows(x:Tensor) -> Tensor:
+    "A view whose dimensions come in the order of memory, for operations that would change the layout"
+    return x.permute(0,2,3,1) if x.ndim==4 else x
+
 def _pick(x:Tensor, idx:Tensor) -> Tensor:
     "Samples `idx` of `x`, in the layout of `x`"
-    return x.permute(0,2,3,1)[idx].permute(0,3,1,2) if x.ndim==4 else x[idx]
+    picked = _rows(x).index_select(0, idx)
+    return picked.permute(0,3,1,2) if x.ndim==4 else picked
 
 @torch.no_grad()
 def _through(unit:nn.Module, x:Tensor, batch:int=256) -> Tensor: # outputs for all of x
@@ -49,7 +54,7 @@ def activation_lr(steps:int) -> float:
 # %% ../../nbs/quant/25_reconstruct.ipynb #48d2e5aa
 def _relative_error(y:Tensor, target:Tensor, unit_error:Tensor) -> Tensor:
     "Squared error of `y`, in multiples of `unit_error`"
-    return (y-target).float().square().mean()/unit_error
+    return F.mse_loss(_rows(y.float()), _rows(target))/unit_error
 
 def _penalty(rounders:list, beta:float) -> Tensor:
     "Mean rounding penalty of a weight"
