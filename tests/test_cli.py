@@ -2,7 +2,7 @@
 import json, os, re, signal, subprocess, sys, time
 import pytest, torch
 
-VERBS = 'demo synthesize quantize evaluate export report sweep sweeps recipes version'.split()
+VERBS = 'demo synthesize quantize evaluate export report sweep sweeps search recipes version'.split()
 SADAG = [sys.executable, '-c', 'import sys; from sadag_nb.app.cli import main; sys.exit(main())']
 TINY = '--n 8 --steps 4'.split()
 MODEL = '--model resnet20-digits'.split()
