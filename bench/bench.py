@@ -4,11 +4,12 @@ The plain synthesis loop is eager float32, the teacher's parameters ask for grad
 statistics. The plain reconstruction is eager float32 in the default memory layout, lets autograd differentiate the
 quantizers' formulas, draws one random number an element, and runs the network from its input for every unit.
 Same networks, images, seeds, step counts and losses on both sides. Synthesis: seconds of a step, set-up apart;
-reconstruction: a whole run. Nothing else may run on the machine meanwhile."""
-import argparse, json, math, time
+reconstruction: a whole run. Nothing else may run on the machine meanwhile. Where the stored figures are of the same
+processor, threads and number format, a ratio that is more than 15 % worse than its stored one fails, and the file is kept."""
+import argparse, json, math, sys, time
 from pathlib import Path
 import torch
-from sadag_nb.core import peak_mib, seeded, versions, write_text
+from sadag_nb.core import fast_dtype, peak_mib, seeded, versions, write_text
 from sadag_nb.graph.probe import SwingConv2d
 from sadag_nb.graph.trace import fold, trace
 from sadag_nb.graph.units import cut, units
@@ -128,6 +129,18 @@ def step_seconds(repeats, steps, f, *args):
     return (min(r[1] for r in runs) - min(r[0] for r in runs)) / (steps - steps // 3), runs[-1][2]
 
 
+def setting():
+    "What ratios depend on besides the code"
+    name = getattr(torch.cpu, 'get_capabilities', dict)().get('cpu_name', 'unknown')
+    return dict(processor=name, threads=torch.get_num_threads(), format=str(fast_dtype('cpu')).removeprefix('torch.'))
+
+
+def regressions(new, old, allowed=.15):
+    "Ratios of `new` that are worse than those of `old` by more than a share"
+    worse = {k: (old[k] / v if k.startswith(('synthesis', 'reconstruction')) else v / old[k]) for k, v in new.items()}
+    return [f'{k}: {new[k]:.2f}, stored {old[k]:.2f}' for k, w in worse.items() if w > 1 + allowed]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--quick', action='store_true', help='a few steps only, to see that it runs')
@@ -151,8 +164,11 @@ def main():
              'unit_error_ratio_ours_over_plain': error['ours'] / error['plain']}
     print(tabulate([*found.items(), *agree.items(), *((f'seconds, {k}' + (', a step' if 'synthesis' in k else ''), v) for k, v in t.items())], floatfmt='.3f'))
     assert abs(agree['first_loss_ours'] / agree['first_loss_plain'] - 1) < .02, 'the two loops do not minimise the same loss'
-    write_text(a.out, json.dumps(dict(ratios=found, agreement=agree, seconds=t, images=n, steps=steps, unit_steps=unit_steps,
-                                      peak_mib=peak_mib(), versions=versions()), indent=1))
+    what = dict(setting(), images=n, steps=steps, unit_steps=unit_steps)
+    old = json.loads(Path(a.out).read_text()) if Path(a.out).is_file() else {}
+    if all(old.get(k) == v for k, v in what.items()) and (worse := regressions(found, old['ratios'])):
+        sys.exit('slower than stored in ' + a.out + ' by more than 15 %: ' + '; '.join(worse))
+    write_text(a.out, json.dumps(dict(ratios=found, agreement=agree, seconds=t, **what, peak_mib=peak_mib(), versions=versions()), indent=1))
     print('written to', a.out)
 
 

@@ -3,9 +3,13 @@ import json, subprocess, sys
 from pathlib import Path
 
 def test_quick(tmp_path):
+    "It writes its figures; a stored ratio that is not reached fails, and is kept, unless it is another processor's"
     out = tmp_path/'bench.json'
-    subprocess.run([sys.executable, Path(__file__).parents[1]/'bench/bench.py', '--quick', '--out', out], check=True, capture_output=True)
-    found = json.loads(out.read_text())
+    def run(): return subprocess.run([sys.executable, Path(__file__).parents[1]/'bench/bench.py', '--quick', '--out', out], capture_output=True, text=True)
+    assert run().returncode==0; found = json.loads(out.read_text())
+    stored = dict(found, ratios=dict(found['ratios'], reconstruction_plain_over_ours=100.)); out.write_text(json.dumps(stored))
+    failed = run(); assert failed.returncode==1 and 'reconstruction_plain_over_ours' in failed.stderr and json.loads(out.read_text())==stored
+    out.write_text(json.dumps(dict(stored, processor='another'))); assert run().returncode==0 and json.loads(out.read_text())!=stored
     assert abs(found['agreement']['first_loss_ours']/found['agreement']['first_loss_plain']-1) < .02
     assert set(found['ratios'])=={'synthesis_plain_over_ours','reconstruction_plain_over_ours','sadag_over_genie'}
 
