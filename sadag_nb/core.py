@@ -64,7 +64,7 @@ def generator(*keys, # the seed, then anything that names the piece of work: 0, 
 @contextmanager
 def seeded(*keys):
     "Global torch random numbers depend on `keys` alone inside, and are as before outside"
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else []):
         torch.manual_seed(generator(*keys).initial_seed())
         yield
 

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['DEMO', 'DEMO_RECIPES', 'open_device', 'weights_sha256', 'open_network', 'open_labelled', 'open_calibration',
-           'checked_images', 'check_folder', 'working', 'timed', 'make_images', 'run_synthesize', 'check_auto',
-           'make_policy', 'make_model', 'measure', 'describe', 'run_quantize', 'open_run', 'run_evaluate',
-           'run_sharpness', 'run_export', 'evaluate_onnx', 'nearest', 'calibrated', 'demo']
+           'checked_images', 'check_folder', 'Followed', 'finished', 'working', 'timed', 'make_images',
+           'run_synthesize', 'check_auto', 'make_policy', 'make_model', 'measure', 'describe', 'run_quantize',
+           'open_run', 'run_evaluate', 'run_sharpness', 'run_export', 'evaluate_onnx', 'nearest', 'calibrated', 'demo']
 
 # %% ../../nbs/app/70_pipeline.ipynb #445b9a9b
 import hashlib, json, os, shutil, time
@@ -17,6 +17,7 @@ from pathlib import Path
 from torch import Tensor, nn
 from ..core import (DataError, Run, RunError, SadagError, SettingError, at_least, default_device, load_tensors,
                            peak_mib, save_tensors, write_text)
+from ..ranks import check_part, from_first, own_device, rank
 from ..models.zoo import pretrained
 from ..models.datasets import calibration, loader, open_images, top1
 from ..graph.trace import fold, trace
@@ -36,7 +37,7 @@ from .report import histogram_rows, run_report
 def open_device(device:str|None=None # 'cpu', 'cuda', 'cuda:1', …; the accelerator if there is one by default
                ) -> torch.device:
     "The device by that name, if work can run there"
-    try: return torch.empty(0, device=device or default_device()).device
+    try: return torch.empty(0, device=own_device(device or default_device())).device
     except (RuntimeError, AssertionError):
         raise SettingError(f"device {device!r} cannot be used here: give --device cpu, or leave it out") from None
 
@@ -96,6 +97,18 @@ def check_folder(out, settings:dict):
             raise RunError(f"{out} was made with {k} = {old.get(k)!r}, not {v!r}: repeat its settings to go on, "
                            "or give another --out")
 
+# %% ../../nbs/app/70_pipeline.ipynb #a545e4cd
+class Followed(Run):
+    "A run that rank 0 writes, as the other ranks have it"
+    def log(self, **row): pass
+    def record(self, **values): pass
+
+def finished(run:Run) -> Run:
+    "The run, with its report"
+    def write(): run_report(run)
+    from_first(write)
+    return run
+
 # %% ../../nbs/app/70_pipeline.ipynb #deeeb14b
 @contextmanager
 def working(out, net:nn.Module, # run folder, network
@@ -103,6 +116,7 @@ def working(out, net:nn.Module, # run folder, network
             **settings # those that decide the result
            ):
     "The run at `out`, new or resumed; one that fails with nothing to keep is removed again"
+    if rank(): yield Followed(out); return
     missing = [p for p in (Path(out),*Path(out).parents) if not os.path.exists(p)]
     settings = json.loads(json.dumps(dict(settings, weights_sha256=weights_sha256(net)))); check_folder(out, settings)
     try: yield Run.create(out, **settings, **free, card=asdict(net.card))
@@ -123,12 +137,12 @@ def make_images(run:Run, net:nn.Module, device, recipe:str, n:int, steps:int, ba
                ) -> Tensor: # (n, c, h, w), normalised
     "The run's synthetic images, made where they are not there yet"
     path = run.file('images.safetensors')
-    if not path.is_file():
+    if not from_first(path.is_file):
         with timed(run, 'synthesis_seconds'):
             x = synthesize(net, recipe, n=n, steps=steps, batch=batch, seed=seed, device=device, log=run.log,
                            save=run.file('images'))
-        save_tensors(path, {'images':x}, recipe=recipe)
-    shutil.rmtree(run.file('images'), ignore_errors=True)
+        from_first(save_tensors, path, {'images':x}, recipe=recipe)
+    from_first(shutil.rmtree, run.file('images'), ignore_errors=True)
     return load_tensors(path)[0]['images']
 
 # %% ../../nbs/app/70_pipeline.ipynb #8949a674
@@ -144,7 +158,7 @@ def run_synthesize(model:str, out:str, weights:str|None=None, input:tuple|None=N
                  recipe=recipe, n=n, steps=steps, batch=batch, seed=seed) as run:
         make_images(run, net, device, recipe, n, steps, batch, seed)
         run.record(peak_mib=peak_mib())
-    return run_report(run)
+    return finished(run)
 
 # %% ../../nbs/app/70_pipeline.ipynb #8637231b
 def check_auto(bits:str, graph:nn.Module, policy:Policy, limits:dict # what `plan` takes; None: not given
@@ -157,7 +171,7 @@ def check_auto(bits:str, graph:nn.Module, policy:Policy, limits:dict # what `pla
 def make_policy(run:Run, p:Plan, x:Tensor, device, seed:int) -> Policy:
     "The run's allocated bits, chosen if they are not there yet"
     path = run.file('policy.json')
-    if not path.is_file():
+    def choose():
         with timed(run, 'allocation_seconds'):
             sens = sensitivity(p.graph, x.to(device), p.criterion, p.policy.symmetric, seed=seed)
             chosen = best(sens, p.costs, p.choices, p.limits)
@@ -165,17 +179,18 @@ def make_policy(run:Run, p:Plan, x:Tensor, device, seed:int) -> Policy:
         run.record(mean_bits=mean_bits(p, chosen), kilobytes=chosen.cost['size']/1e3, giga_bitops=chosen.cost['bitops']/1e9,
                    sensitivity=chosen.sensitivity)
         write_text(path, json.dumps(chosen.policy(p.policy).as_dict(), indent=1))
+    if not from_first(path.is_file): from_first(choose)
     return Policy(**json.loads(path.read_text()))
 
 # %% ../../nbs/app/70_pipeline.ipynb #4ca06239
 def make_model(run:Run, net:nn.Module, device, x:Tensor, policy:Policy, steps:int, batch:int, seed:int) -> nn.Module:
     "The run's quantized model, reconstructed if it is not there yet"
     path = run.file('model.safetensors')
-    if not path.is_file():
+    if not from_first(path.is_file):
         units = run.file('units')
         with timed(run, 'reconstruction_seconds'):
             qmodel = quantize(net, x, policy, steps=steps, batch=batch, seed=seed, device=device, log=run.log, save=units)
-        save_quantized(qmodel, path); shutil.rmtree(units, ignore_errors=True)
+        from_first(save_quantized, qmodel, path); from_first(shutil.rmtree, units, ignore_errors=True)
     return load_quantized(path, net)
 
 def measure(run:Run, net:nn.Module, qmodel:nn.Module, device, test, data:str, batch:int=256):
@@ -210,17 +225,18 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
     test = data and open_labelled(data, net.card)
     x = images and open_calibration(images, net.card, n, seed)
     how = dict(images=images, n=len(x)) if images else dict(recipe=recipe, n=n, steps=steps, batch=batch)
+    check_part(min(unit_batch, how['n']))
     with working(out, net, dict(weights=weights, input=input), command='quantize', model=model,
                  bits=bits, layers=policy.layers, symmetric=symmetric or None, unit_steps=unit_steps, unit_batch=unit_batch,
                  seed=seed, **how, **(auto if task else {})) as run:
-        if images: save_tensors(run.file('images.safetensors'), {'images':x})
+        if images: from_first(save_tensors, run.file('images.safetensors'), {'images':x})
         else: x = make_images(run, net, device, recipe, n, steps, batch, seed)
         if task: policy = replace(make_policy(run, task, x, device, seed), symmetric=symmetric)
         qmodel = make_model(run, net, device, x, policy, unit_steps, unit_batch, seed)
-        describe(run, net, graph, qmodel, x)
-        if data: measure(run, net, qmodel, device, test, data)
+        if rank()==0: describe(run, net, graph, qmodel, x)
+        if rank()==0 and data: measure(run, net, qmodel, device, test, data)
         run.record(peak_mib=peak_mib())
-    return run_report(run)
+    return finished(run)
 
 # %% ../../nbs/app/70_pipeline.ipynb #abb9598b
 def open_run(path:str) -> tuple[Run, nn.Module, nn.Module]: # run, full-precision and quantized network

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['REAL', 'SEARCHED', 'SWEEPS', 'POOL', 'VALIDATION', 'Case', 'Sweep', 'add_sweep', 'Budget', 'Bench', 'images_of',
-           'row_of', 'recipe_from', 'found_recipe', 'run_sweep', 'picture', 'machine', 'interval', 'values', 'paired',
-           'sweep_table']
+           'row_of', 'deal', 'recipe_from', 'found_recipe', 'run_sweep', 'picture', 'machine', 'interval', 'values',
+           'paired', 'sweep_table']
 
 # %% ../../nbs/app/75_sweep.ipynb #f4aa34a6
 import hashlib, json, os, platform, shutil, time
@@ -18,6 +18,7 @@ from tabulate import tabulate
 from torch import Tensor
 from .pipeline import open_device, open_labelled, open_network, weights_sha256
 from ..core import DataError, SettingError, at_least, load_tensors, save_tensors, torchvision, versions, write_text
+from ..ranks import alone, from_first, owners, rank, world
 from ..graph.probe import features
 from ..graph.trace import fold
 from ..models.datasets import Images, calibration, loader, top1
@@ -139,6 +140,17 @@ def row_of(bench:Bench, case:Case, bits:str, seed:int) -> dict:
     write_text(file, json.dumps(row))
     return row
 
+# %% ../../nbs/app/75_sweep.ipynb #793116a9
+def deal(bench:Bench, s:Sweep):
+    "Compute the rows of the sweep that are this rank's, and wait for the others"
+    groups = {}
+    for seed in s.seeds:
+        for case in s.cases: groups.setdefault(bench.images_key(case,seed), []).extend((case,b,seed) for b in s.bits)
+    mine = [row for o,rows in zip(owners(len(groups),'sets of images'), groups.values()) if o==rank() for row in rows]
+    with alone():
+        for row in mine: row_of(bench, *row)
+    from_first(bool) # a meeting
+
 # %% ../../nbs/app/75_sweep.ipynb #a7c1e0d3
 def recipe_from(found:dict # as `asdict` gives it
                ) -> Recipe:
@@ -181,16 +193,17 @@ def run_sweep(sweep:str, # a name in `SWEEPS`
     bench = Bench(out, model or s.model, weights, data, train, Budget(n,steps,unit_steps), open_device(device))
     found = dict(sweep=s.name, title=s.title, model=bench.model, weights_sha256=bench.sha, budget=asdict(bench.budget),
                  fp_top1=top1(bench.net, bench.test, bench.device), machine=machine(), versions=versions(), rows=[])
+    if world()>1 and not collect: deal(bench, s)
     for seed in s.seeds:
         for case in s.cases:
-            if seed==s.seeds[0] and not collect: picture(bench, case, seed, Path(out)/f'{s.name}-{case.name.replace(" ","-")}.png')
+            if seed==s.seeds[0] and not collect and rank()==0: picture(bench, case, seed, Path(out)/f'{s.name}-{case.name.replace(" ","-")}.png')
             for b in s.bits:
                 if collect and not bench.file('rows', bench.key(case,b,seed), 'json').is_file(): continue
                 row = row_of(bench, case, b, seed)
                 published = case.published.get(f'{bench.model} {b}', case.published.get(b))
                 found['rows'].append(dict(row, **({'published':published} if published else {})))
                 print('{case} {bits} seed {seed}: {top1:.2f} %'.format(**row), flush=True)
-                write_text(Path(out)/f'{s.name}.json', json.dumps(found, indent=1))
+                if rank()==0: write_text(Path(out)/f'{s.name}.json', json.dumps(found, indent=1))
     return found
 
 def picture(bench:Bench, case:Case, seed:int, file):

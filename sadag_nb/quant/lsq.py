@@ -11,6 +11,7 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
 from ..core import generator
+from ..ranks import span
 from .uniform import Grid, limits, search_grid
 
 # %% ../../nbs/quant/22_lsq.ipynb #ef16bb73
@@ -48,8 +49,8 @@ def fake_quantize(x:Tensor, step:Tensor, # any shape; one number > 0
 # %% ../../nbs/quant/22_lsq.ipynb #3f94d57a
 def coin_tosses(x:Tensor) -> Tensor: # float32
     "Zeros and ones with equal chance, of `x`'s shape, layout and device"
-    start = int(torch.randint(_STARTS, ()))
-    return _pool(-(-x.numel()//_STARTS)+1, x.device).as_strided(x.size(), x.stride(), start)
+    first,total = span(x.numel()); start = int(torch.randint(_STARTS, ()))+first
+    return _pool(-(-total//_STARTS)+1, x.device).as_strided(x.size(), x.stride(), start)
 
 _STARTS = 2**20 # places at which a window can begin
 

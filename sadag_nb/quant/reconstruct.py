@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from ..core import (DataError, Progress, SadagError, SettingError, at_least, autocast, default_device, fast_dtype,
                            keep_memory, load_tensors, save_tensors, seeded)
+from ..ranks import as_first, averaged, check_part, from_first, part, parted, rank
 from ..graph.trace import clone, trace
 from ..graph.units import Unit, cut
 from .adaround import AdaRound, beta_at, rounding_penalty
@@ -96,7 +97,7 @@ class _Settings:
 
 def _loss(unit:Unit, rounders:list, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, t:float, s:_Settings):
     "Relative error and rounding penalty of one batch, at share `t` of the steps"
-    idx = torch.randint(len(x), (min(s.batch,len(x)),), device='cpu').to(x.device)
+    idx = part(torch.randint(len(x), (min(s.batch,len(x)),), device='cpu')).to(x.device)
     mixed = _pick(xq,idx); mixed = torch.lerp(mixed, _pick(x,idx), coin_tosses(mixed))
     coarse = all(r.high-r.low<=127 for r in rounders)
     with autocast(x.device, s.dtype if coarse else torch.float32): y = unit.module(mixed)
@@ -121,10 +122,12 @@ def _learn(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, s:_Set
     parameters = [p for r in rounders for p in (r.v,r.delta)]+[q.delta for q in steppers]
     if not parameters: return []
     (opt,schedule),rows = _optimizers(rounders, steppers, s.steps, *s.rates),[]
-    with _learning(parameters, steppers), seeded(s.seed,'reconstruct',unit.end):
+    with _learning(parameters, steppers), seeded(s.seed,'reconstruct',unit.end), parted(min(s.batch,len(x))):
         for i in range(s.steps):
             error,penalty = _loss(unit, rounders, x, xq, target, nearest, i/s.steps, s)
-            opt.zero_grad(); (error+s.lam*penalty).backward(); opt.step(); schedule.step()
+            opt.zero_grad(); (error+s.lam*penalty).backward()
+            averaged([p.grad for p in parameters]+[error.detach()])
+            opt.step(); schedule.step()
             progress.step(error=error)
             if i%max(1,s.steps//20)==0 or i==s.steps-1: rows.append((i, error.detach(), penalty.detach()))
     return rows
@@ -133,9 +136,10 @@ def _learn(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, s:_Set
 def _rebuild(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, s:_Settings, progress) -> tuple: # rows of the loss, error of rounding to nearest
     "Fit, learn and store one unit"
     with torch.no_grad(), fitting(unit.module): unit.module(xq[:256])
+    as_first(unit.module)
     nearest = (_through(unit.module,xq)-target).square().mean()
     rows = _learn(unit, x, xq, target, nearest.clamp(min=1e-12), s, progress)
-    _store(unit)
+    _store(unit); as_first(unit.module)
     return rows,nearest
 
 def _restored(unit:Unit, file:Path|None) -> bool:
@@ -167,7 +171,7 @@ def reconstruct(model:fx.GraphModule, # from `prepare`; changed in place
     device = next(model.buffers()).device
     rates = lr_weight_step, activation_lr(steps) if lr_activation_step is None else lr_activation_step
     s = _Settings(steps, batch, seed, lam, rates, fast_dtype(device) if dtype is None else dtype)
-    images = _checked(images, model); x = xq = _channels_last(images.to(device))
+    images = _checked(images, model); x = xq = _channels_last(images.to(device)); check_part(min(batch,len(x)))
     pieces = cut(model, model.ends); turns = _turns(order, len(pieces)); full = order and _full_units(model)
     with Progress(steps*len(pieces), 'reconstruct') as progress:
         for n,i in enumerate(turns):
@@ -180,13 +184,13 @@ def _unit(unit:Unit, x:Tensor, xq:Tensor, s:_Settings, progress, log, file:Path|
     "Rebuild one unit, or take it from `file`; returns its full-precision and quantized outputs"
     start = time.perf_counter()
     with full_precision(unit.module): target = _through(unit.module, x)
-    done = _restored(unit, file)
-    if done: progress.step(s.steps)
+    done = from_first(_restored, unit, file)
+    if done: as_first(store_all(unit.module)); progress.step(s.steps)
     else: rows,nearest = _rebuild(unit, x, xq, target, s, progress)
     out = _through(unit.module, xq); error = (out-target).square().mean()
     if not error.isfinite(): raise SadagError(f"unit {unit.name} diverged: give smaller learning rates, or other images")
-    if not done and file: save_tensors(file, unit.module.state_dict())
-    if not done and log: _log_unit(log, unit, rows, nearest, error, time.perf_counter()-start)
+    if not done and file and rank()==0: save_tensors(file, unit.module.state_dict())
+    if not done and log and rank()==0: _log_unit(log, unit, rows, nearest, error, time.perf_counter()-start)
     return target,out
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #e4a03614

@@ -15,6 +15,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from ..core import (Progress, SadagError, at_least, autocast, default_device, fast_dtype, generator, keep_memory, load_tensors, save_tensors,
                            seeded)
+from ..ranks import alone, collected, owners, rank
 from ..graph.probe import Reading, features, last_layers, probe
 from ..graph.trace import fold, module_of, trace
 from ..quant.policy import Policy
@@ -209,17 +210,18 @@ def synthesize(model:nn.Module, # a trained network in eval mode
     device = torch.device(device or default_device())
     nets = Networks(trace(model,shape), recipe, device, fast_dtype(device) if dtype is None else dtype)
     sizes = [len(c) for c in torch.arange(n).tensor_split(-(-n//batch))]
-    done = []
-    with Progress(steps*len(sizes) if recipe.phases else 0, recipe.name) as progress:
-        for i,size in enumerate(sizes):
-            file = Path(save)/f'{i:05d}.safetensors' if save else None
+    owner,done = owners(len(sizes), 'batches', ordered='nearest' in recipe.terms()),[]
+    mine = [i for i,o in enumerate(owner) if o==rank()]
+    with Progress(steps*len(mine) if recipe.phases else 0, recipe.name) as progress, alone():
+        for i in mine:
+            file,size = Path(save)/f'{i:05d}.safetensors' if save else None,sizes[i]
             x = _finished(file, (size,*nets.graph.shape))
             if x is None:
                 x = _make_batch(nets, size, steps, (seed,'batch',i), i, log, watch, progress, done)
                 if file: save_tensors(file, {'images':x})
             else: progress.step(steps)
             done.append(x)
-    return torch.cat(done)
+    return torch.cat(collected(done, [(size,*nets.graph.shape) for size in sizes], owner))
 
 # %% ../../nbs/synth/36_synthesize.ipynb #0e0205c2
 def _finished(file:Path|None, shape:tuple) -> Tensor|None:
