@@ -13,6 +13,14 @@ def test_quick(tmp_path):
     assert abs(found['agreement']['first_loss_ours']/found['agreement']['first_loss_plain']-1) < .02
     assert set(found['ratios'])=={'synthesis_plain_over_ours','reconstruction_plain_over_ours','sadag_over_genie'}
 
+def test_scaling(tmp_path):
+    "Two ranks and one do the same two jobs"
+    out = tmp_path/'scaling.json'
+    subprocess.run([sys.executable, Path(__file__).parents[1]/'bench/scaling.py', '--quick', '--out', out], check=True, capture_output=True)
+    found = json.loads(out.read_text()); seconds = found['seconds']
+    assert found['ratios'].keys()==found['asked'].keys()==seconds['1'].keys()
+    for k,ratio in found['ratios'].items(): assert 0<ratio==seconds['1'][k]/seconds['2'][k]
+
 def test_mixed(tmp_path):
     "Mixed precision keeps to the uniform bits' cost, real images agree with real ones, and a stopped run goes on"
     out = tmp_path/'mixed.json'
