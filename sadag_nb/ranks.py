@@ -61,7 +61,7 @@ def _backends() -> str:
 
 # %% ../nbs/03_ranks.ipynb #9f6b350b
 @contextmanager
-def _one_voice(store:dist.Store):
+def _one_voice(store): # of the process group
     "Rank 0 alone prints, and the first rank to fail alone says why"
     with open(os.devnull,'w') as null, redirect_stdout(null) if rank() else nullcontext(), redirect_stderr(null) if rank() else nullcontext():
         try: yield
