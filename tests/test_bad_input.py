@@ -105,6 +105,11 @@ BAD = {  # what: (command, words the sentence holds)
     'images empty':      (f'quantize {DIGITS} --images empty', 'empty|no image'),
     'images of another size': (f'quantize {DIGITS} --images small.safetensors', '3, 5, 5'),
     'images are weights':     (f'quantize {DIGITS} --images linear.safetensors', "'images'"),
+    'finetune no run':   ('finetune gone', 'not a run folder'),
+    'finetune steps zero':   ('finetune gone --steps 0', 'steps must be at least 1'),
+    'finetune rho negative': ('finetune gone --rho -0.5', 'rho must be at least 0'),
+    'finetune unknown case': ('finetune gone --saq 4', 'cases 1, 2, 3'),
+    'finetune every zero':   ('finetune gone --saq 3 --every 0', 'every must be at least 1'),
     'unknown device':    (f'synthesize {DIGITS} --device abacus', '--device cpu'),
     'threads zero':      (f'synthesize {DIGITS} --threads 0', 'threads must be at least 1'),
 }

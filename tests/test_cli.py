@@ -2,7 +2,7 @@
 import json, os, re, signal, subprocess, sys, time
 import pytest, torch
 
-VERBS = 'demo synthesize quantize evaluate export report sweep sweeps search recipes version'.split()
+VERBS = 'demo synthesize quantize finetune evaluate export report sweep sweeps search recipes version'.split()
 SADAG = [sys.executable, '-c', 'import sys; from sadag_nb.app.cli import main; sys.exit(main())']
 TINY = '--n 8 --steps 4'.split()
 MODEL = '--model resnet20-digits'.split()
@@ -85,6 +85,21 @@ def test_evaluate_and_report_again(there):
     sadag('report', 'runs/b', cwd=there); assert (run/'report.html').is_file()
     sadag('evaluate', 'runs/b', '--data', 'digits', cwd=there)
     assert read(run/'result.json')['top1']==before['top1']     # the loaded model is the measured one
+
+def test_finetune_writes_a_run(there):
+    "A run that evaluate, export and report take, from one that stays as it was; the same command again changes nothing"
+    before = {p:p.stat().st_mtime_ns for p in (there/'runs/b').rglob('*')}
+    command = ['finetune', 'runs/b', '--steps', 4, '--batch', 4, '--saq', 3, '--data', 'digits', '--out', 'runs/t']
+    out = sadag(*command, cwd=there); run = there/'runs/t'; result = read(run/'result.json')
+    assert before=={p:p.stat().st_mtime_ns for p in (there/'runs/b').rglob('*')}
+    assert files(run)==files(there/'runs/b') and f"{result['top1']:.2f} %" in out
+    assert result['start_top1']==read(there/'runs/b/result.json')['top1'] and 'finetune_seconds' in result
+    config = read(run/'config.json'); assert (config['command'],config['saq'],config['bits'],config['run'])==('finetune',3,'w2a2','runs/b')
+    made = (run/'model.safetensors').read_bytes(); sadag(*command, cwd=there)
+    assert (run/'model.safetensors').read_bytes()==made!=(there/'runs/b/model.safetensors').read_bytes()
+    sadag('export', 'runs/t', '--out', 't.safetensors', cwd=there); sadag('report', 'runs/t', cwd=there)
+    res = subprocess.run([*SADAG,'finetune','runs/a','--out','runs/n'], cwd=there, capture_output=True, text=True)
+    assert res.returncode==2 and 'a run of synthesize' in res.stderr and res.stderr.count('\n')==1 and not (there/'runs/n').exists()
 
 def test_few_real_images(there):
     sadag('quantize', *MODEL, '--images', 'digits-train', '--n', 8, '--unit-steps', 3, '--out', 'runs/real', cwd=there)

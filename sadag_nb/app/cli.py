@@ -6,8 +6,8 @@
 __all__ = ['DATA', 'VERBS', 'SHARED', 'Parser', 'shape', 'layer', 'rung', 'out_option', 'machine_options', 'thread_options',
            'model_options', 'synthesis_options', 'quantize_options', 'auto_options', 'told', 'telling', 'recipes',
            'sweeps', 'sweep', 'search', 'examined', 'report', 'version', 'evaluate', 'export', 'demo_options',
-           'evaluate_options', 'export_options', 'sweep_options', 'search_options', 'report_options', 'parser', 'main',
-           'failed']
+           'finetune_options', 'evaluate_options', 'export_options', 'sweep_options', 'search_options',
+           'report_options', 'parser', 'main', 'failed']
 
 # %% ../../nbs/app/72_cli.ipynb #ef3e33a8
 import argparse, re, sys
@@ -174,6 +174,24 @@ def demo_options(p):
     p.opt('--unit-steps', 200, 'reconstruction steps a unit')
     p.opt('--seed', 0, 'seed of all random numbers')
 
+def finetune_options(p):
+    p.add_argument('run', help='run folder of a quantize command, which stays as it is')
+    out_option(p, None, required=True)
+    p.opt('--images', None, "images to learn from: a run folder, a .safetensors file, or a folder or archive of real images, of which --n are "
+          "drawn (default: the run's own)", metavar='PATH')
+    p.opt('--n', 128, 'number of real images')
+    p.opt('--steps', 300, 'steps of the optimizer')
+    p.opt('--batch', 32, 'images a step')
+    p.opt('--lr', .01, 'learning rate of the weights, in steps of their grid', metavar='RATE')
+    p.add_argument('--saq', nargs='?', type=int, const=3, metavar='CASE', help='sharpness-aware steps: 1 perturbs in front of the quantizer, 2 behind '
+                   'it by the slope in front, 3 by the slope behind it (without a number: 3; default: plain steps)')
+    p.opt('--rho', .35, 'radius of the perturbation', metavar='RHO')
+    p.opt('--every', 1, 'only one step in so many is sharpness-aware')
+    p.opt('--renew', 0, 'new images every so many steps; 0: the same throughout')
+    p.opt('--recipe', None, 'how they are synthesized; `sadag recipes` lists them', metavar='NAME')
+    p.opt('--data', None, DATA+' (default: accuracy is not measured)', metavar='DATA')
+    p.opt('--seed', 0, 'seed of all random numbers')
+
 def evaluate_options(p):
     p.add_argument('run', help='run folder of a quantize command, or an ONNX file of an export command')
     p.opt('--data', None, DATA, required=True)
@@ -232,6 +250,8 @@ VERBS = { # what it does, function, options
                    model_options, synthesis_options, machine_options),
     'quantize':   ('quantize a network, on images that are synthesized or given', telling('pipeline','run_quantize'),
                    model_options, quantize_options, synthesis_options, machine_options),
+    'finetune':   ('train a quantized network as a whole, from what the full-precision one says', telling('pipeline','run_finetune'),
+                   finetune_options, machine_options),
     'evaluate':   ('measure the accuracy of a quantized network', evaluate,
                    evaluate_options, machine_options),
     'export':     ('write a quantized network as ONNX or packed integers', export, export_options, thread_options),

@@ -6,7 +6,8 @@
 __all__ = ['DEMO', 'DEMO_RECIPES', 'open_device', 'weights_sha256', 'open_network', 'open_labelled', 'open_calibration',
            'checked_images', 'check_folder', 'Followed', 'finished', 'working', 'timed', 'make_images',
            'run_synthesize', 'check_auto', 'make_policy', 'make_model', 'measure', 'describe', 'run_quantize',
-           'open_run', 'run_evaluate', 'run_sharpness', 'run_export', 'evaluate_onnx', 'nearest', 'calibrated', 'demo']
+           'open_run', 'run_evaluate', 'run_sharpness', 'make_tuned', 'renewing', 'run_finetune', 'run_export',
+           'evaluate_onnx', 'nearest', 'calibrated', 'demo']
 
 # %% ../../nbs/app/70_pipeline.ipynb #445b9a9b
 import hashlib, json, os, shutil, time
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from torch import Tensor, nn
-from ..core import (DataError, Run, RunError, SadagError, SettingError, at_least, default_device, load_tensors,
+from ..core import (DataError, Run, RunError, SadagError, SettingError, at_least, default_device, generator, load_tensors,
                            peak_mib, save_tensors, write_text)
 from ..ranks import check_part, from_first, own_device, rank
 from ..models.zoo import pretrained
@@ -31,6 +32,7 @@ from ..mixed.allocate import Plan, best, mean_bits, plan, rows_of
 from ..mixed.sensitivity import sensitivity
 from ..synth.recipes import get_recipe
 from ..synth.synthesize import synthesize
+from ..train.finetune import Tuning, finetune
 from .report import histogram_rows, run_report
 
 # %% ../../nbs/app/70_pipeline.ipynb #fe0b40a0
@@ -242,8 +244,10 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
 def open_run(path:str) -> tuple[Run, nn.Module, nn.Module]: # run, full-precision and quantized network
     "The networks of the finished run at `path`"
     run = Run.open(path); c = run.config
+    if c.get('command') not in ('quantize','finetune'):
+        raise RunError(f"{path} is a run of {c.get('command')}, which holds no quantized model: give one of quantize or finetune")
     if not run.file('model.safetensors').is_file():
-        raise RunError(f"{path} holds no quantized model: finish it by giving its quantize command again")
+        raise RunError(f"{path} holds no quantized model yet: finish it by giving its {c['command']} command again")
     net,_ = open_network(c['model'], c['weights'], c['input'], synthesis=False)
     if weights_sha256(net)!=c['weights_sha256']:
         raise RunError(f"the weights of {c['model']} have changed since {path} was made: quantize again")
@@ -269,6 +273,51 @@ def run_sharpness(run:str, # run folder
     measured = {'full precision':sharpness_of(net, fold(trace(net)), x), 'quantized':sharpness_of(net, qmodel, x)}
     write_text(found.file('sharpness.json'), json.dumps({k:asdict(v) for k,v in measured.items()}, indent=1))
     return run_report(found)
+
+# %% ../../nbs/app/70_pipeline.ipynb #effec982
+def make_tuned(run:Run, net:nn.Module, device, qmodel:nn.Module, images, # see `finetune`
+               how:Tuning, seed:int) -> nn.Module:
+    "The run's fine-tuned model, trained if it is not there yet"
+    path,state = run.file('model.safetensors'),run.file('state')
+    if not path.is_file():
+        with timed(run, 'finetune_seconds'):
+            tuned = finetune(qmodel.to(device), net, images, how, seed, log=run.log, save=state).cpu()
+        save_quantized(tuned, path)
+    shutil.rmtree(state, ignore_errors=True)
+    return load_quantized(path, net)
+
+def renewing(net:nn.Module, x:Tensor, recipe:str|None, how:Tuning, seed:int, device): # what `finetune` takes
+    "The images `x`, or, to be renewed, a function that makes further ones like them by `recipe`"
+    if not how.renew and recipe: raise SettingError("recipe is for images that are made on the way: give --renew with it, or leave it out")
+    if not how.renew: return x
+    if not recipe: raise SettingError("renew makes new images on the way: give --recipe with it, such as sadag")
+    recipe = get_recipe(recipe); probe(trace(net))
+    def images(k): return synthesize(net, recipe, n=len(x), seed=generator(seed,'renewed',k).initial_seed(), device=device) if k else x
+    return images
+
+# %% ../../nbs/app/70_pipeline.ipynb #ae261b15
+def run_finetune(run:str, # folder of a quantize or finetune command
+                 out:str, images:str|None=None, # see `open_calibration`; by default the run's own
+                 steps:int=300, batch:int=32, lr:float=.01, saq:int|None=None, rho:float=.35, every:int=1, renew:int=0, # see `Tuning`
+                 recipe:str|None=None, # of renewed images
+                 data:str|None=None, # labelled images to measure accuracy on
+                 n:int=128, # real images drawn
+                 seed:int=0, device:str|None=None) -> Run:
+    "Fine-tune the quantized network of `run` into run folder `out`"
+    how = Tuning(steps, batch, lr, saq, rho, every, renew); at_least(1, n=n); device = open_device(device)
+    before,net,qmodel = open_run(run); c = before.config
+    test = data and open_labelled(data, net.card); x = open_calibration(images or run, net.card, n, seed)
+    source = renewing(net, x, recipe, how, seed, device)
+    with working(out, net, dict(weights=c['weights'], input=c['input']), command='finetune', model=c['model'], run=str(run),
+                 start_sha256=weights_sha256(qmodel), bits=c['bits'], layers=c['layers'], images=images or str(run), n=len(x),
+                 recipe=recipe, seed=seed, **asdict(how)) as new:
+        if data: new.record(start_top1=top1(qmodel, loader(test, net.card), device))
+        save_tensors(new.file('images.safetensors'), {'images':x})
+        tuned = make_tuned(new, net, device, qmodel, source, how, seed)
+        describe(new, net, trace(net), tuned, x)
+        if data: measure(new, net, tuned, device, test, data)
+        new.record(mean_bits=before.result.get('mean_bits'), peak_mib=peak_mib())
+    return run_report(new)
 
 # %% ../../nbs/app/70_pipeline.ipynb #0ac7f5e1
 def run_export(run:str, # run folder

@@ -318,7 +318,8 @@ def smaller(result:dict) -> str:
             f"{full/file:.1f} times as much.")
 
 # %% ../../nbs/app/71_report.ipynb #246ff4f4
-FACTS = dict(fp_top1=('top-1, full precision','{:.2f} %'), top1=('top-1, quantized','{:.2f} %'),
+FACTS = dict(fp_top1=('top-1, full precision','{:.2f} %'), start_top1=('top-1, before fine-tuning','{:.2f} %'),
+             top1=('top-1, quantized','{:.2f} %'), finetune_seconds=('fine-tuning','{:.1f} s'),
              synthesis_seconds=('synthesis','{:.1f} s'), reconstruction_seconds=('reconstruction','{:.1f} s'),
              allocation_seconds=('allocation of bits','{:.1f} s'), file_kilobytes=('quantized file','{:.1f} kB'),
              fp_kilobytes=('weights, FP32','{:.1f} kB'), kilobytes=('size allocated','{:.1f} kB'),
@@ -350,6 +351,7 @@ PLOTS = ( # file, stage and the keys that tell its rows apart, figure, title, no
      'units in the order they are reconstructed'),
     ('reconstruction', 'reconstruct', ('unit','step'), reconstruction_figure, 'Error while reconstructing',
      'of a random batch each time, in multiples of the error of rounding to nearest'),
+    ('finetune', 'finetune', ('step',), losses_figure, 'Losses while fine-tuning', 'of a random batch each time'),
     ('histograms', 'histogram', ('layer','kind'), histograms_figure, 'What the grids hold',
      'orange: the points of the grid, or its ends if there are many; numbers beyond them are clipped'),
     ('front', 'front', ('by','kind','name'), styled(front_figure), 'Bits under a limit',

@@ -23,12 +23,13 @@ from ..graph.probe import features
 from ..graph.trace import fold
 from ..models.datasets import Images, calibration, loader, top1
 from ..quant.policy import parse_bits
-from ..quant.prepare import prepare, save_quantized
+from ..quant.prepare import load_quantized, prepare, save_quantized
 from ..quant.reconstruct import quantize
 from ..synth import priors # registers its terms
 from ..synth.recipes import Phase, Recipe, get_recipe, nearest_name
 from ..synth.select import SELECTIONS, gradient_factors, select
 from ..synth.synthesize import synthesize
+from ..train.finetune import Tuning, finetune
 
 # %% ../../nbs/app/75_sweep.ipynb #e118e251
 REAL = 'real' # prefix of cases that choose from real images: real-random, real-greedy, real-relaxed
@@ -41,6 +42,8 @@ class Case:
     recipe: object              # a recipe or its name; or real-random, real-greedy, real-relaxed, searched
     n: int|None = None          # images; None: the sweep's
     unit_batch: int = 32        # images of a reconstruction step
+    finetune: Tuning|None = None # after reconstruction
+    nearest: bool = False       # in place of reconstruction, fine-tuning starts from rounding to nearest
     published: dict = field(default_factory=dict) # bits, or "MODEL BITS" -> top-1 that the paper reports, percent
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ class Bench:
         steps = {} if str(case.recipe).startswith(REAL) else dict(steps=self.budget.steps)
         return _key(f'seed{seed}', network=self.sha, what=_what(case.recipe), n=n, seed=seed, **steps)
     def key(self, case, bits, seed): # of a row and of its model
-        return _key(f'{self.images_key(case,seed)}-{bits}', unit_steps=self.budget.unit_steps, batch=case.unit_batch)
+        tuned = {k:v for k,v in dict(finetune=case.finetune, nearest=case.nearest).items() if v}
+        return _key(f'{self.images_key(case,seed)}-{bits}', unit_steps=self.budget.unit_steps, batch=case.unit_batch, **tuned)
 
 # %% ../../nbs/app/75_sweep.ipynb #ed22d8e3
 POOL,VALIDATION = 4096,2048 # real images to choose from, and others to choose for
@@ -126,17 +130,26 @@ def images_of(bench:Bench, case:Case, seed:int) -> tuple[Tensor,float]: # (n, c,
     return found['images'],float(meta['seconds'])
 
 # %% ../../nbs/app/75_sweep.ipynb #8e2c7acd
+def _network(bench:Bench, case:Case, bits:str, seed:int, x:Tensor, parts) -> tuple: # quantized network, name and number of its seconds
+    "The case's network, reconstructed, or fine-tuned from that of the same case without fine-tuning"
+    if not case.finetune:
+        start = time.perf_counter()
+        q = quantize(bench.net, x, bits, bench.budget.unit_steps, case.unit_batch, seed, device=bench.device, save=parts)
+        return q,'reconstruction_seconds',time.perf_counter()-start
+    if case.nearest: q = prepare(bench.graph, bits)
+    else: q = load_quantized(bench.file('models', row_of(bench, replace(case, finetune=None), bits, seed)['key']), bench.net)
+    start = time.perf_counter(); q = finetune(q.to(bench.device), bench.net, x, case.finetune, seed, save=parts).cpu()
+    return q,'finetune_seconds',time.perf_counter()-start
+
 def row_of(bench:Bench, case:Case, bits:str, seed:int) -> dict:
     "Images, model and accuracy of one case, computed if they are not there"
     key = bench.key(case, bits, seed); file = bench.file('rows', key, 'json')
     if file.is_file(): return dict(json.loads(file.read_text()), case=case.name)
-    x,seconds = images_of(bench, case, seed); start = time.perf_counter()
-    with bench.unfinished(key) as parts:
-        q = quantize(bench.net, x, bits, bench.budget.unit_steps, case.unit_batch, seed, device=bench.device, save=parts)
-    took = time.perf_counter()-start
+    x,seconds = images_of(bench, case, seed)
+    with bench.unfinished(key) as parts: q,what,took = _network(bench, case, bits, seed, x, parts)
     save_quantized(q, bench.file('models', key))
     row = dict(case=case.name, bits=bits, seed=seed, n=len(x), unit_batch=case.unit_batch, synthesis_seconds=seconds,
-               reconstruction_seconds=round(took,1), top1=top1(q, bench.test, bench.device), key=key)
+               top1=top1(q, bench.test, bench.device), key=key, **{what:round(took,1)})
     write_text(file, json.dumps(row))
     return row
 
@@ -308,6 +321,14 @@ add_sweep(Sweep('ablation', "SADAG's choices, one changed at a time", (
 _idle = replace(_sadag.phases[1], terms={'bn':1.}, restart=True, lr_source=0., lr_embedding=0.)
 add_sweep(Sweep('figure1', 'Images after the warm-up, and at the end', (
     Case('after warm-up', replace(_sadag, name='after-warm-up', phases=(_sadag.phases[0],_idle))), Case('sadag','sadag')), ('w2a2',)))
+
+# %% ../../nbs/app/75_sweep.ipynb #9c7bbfed
+def _tuned(name, nearest=False, **how): return Case(name, 'sadag', finetune=Tuning(**how), nearest=nearest)
+
+add_sweep(Sweep('finetune', 'Fine-tuning after reconstruction, plain and sharpness-aware', (
+    Case('reconstructed','sadag'), _tuned('plain'), _tuned('SAQ', saq=3), _tuned('SAQ, every 4th step', saq=3, every=4),
+    _tuned('case 1', saq=1), _tuned('case 2', saq=2), _tuned('plain from nearest', nearest=True),
+    _tuned('SAQ from nearest', nearest=True, saq=3)), ('w2a2','w4a4')))
 
 # %% ../../nbs/app/75_sweep.ipynb #a7c1e0d6
 add_sweep(Sweep('confirm', 'The best recipe of a search', (Case('sadag','sadag'), Case('genie','genie'), Case('winner',SEARCHED),
