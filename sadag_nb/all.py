@@ -6,10 +6,9 @@
 __all__ = ['DataError', 'ModelError', 'Run', 'RunError', 'SadagError', 'SettingError', 'UntraceableModel', 'Card', 'load_weights',
            'pretrained', 'resnet20', 'resnet32', 'resnet56', 'Images', 'calibration', 'loader', 'open_images', 'top1',
            'trace', 'probe', 'units', 'Policy', 'load_quantized', 'prepare', 'save_quantized', 'quantize',
-           'reconstruct', 'OnnxNetwork', 'compare', 'export_onnx', 'integer_network', 'RECIPES', 'Phase', 'Recipe',
-           'add_recipe', 'get_recipe', 'term', 'synthesize', 'SAM', 'SAQ', 'Tuning', 'finetune', 'demo',
-           'evaluate_onnx', 'run_evaluate', 'run_export', 'run_finetune', 'run_quantize', 'run_report',
-           'run_synthesize']
+           'reconstruct', 'OnnxNetwork', 'compare', 'export_onnx', 'RECIPES', 'Phase', 'Recipe', 'add_recipe',
+           'get_recipe', 'term', 'synthesize', 'SAM', 'SAQ', 'Tuning', 'finetune', 'demo', 'evaluate_onnx',
+           'run_evaluate', 'run_export', 'run_finetune', 'run_quantize', 'run_report', 'run_synthesize']
 
 # %% ../nbs/app/79_all.ipynb #3fabad25
 from .core import DataError, ModelError, Run, RunError, SadagError, SettingError, UntraceableModel
@@ -21,7 +20,7 @@ from .graph.units import units
 from .quant.policy import Policy
 from .quant.prepare import load_quantized, prepare, save_quantized
 from .quant.reconstruct import quantize, reconstruct
-from .deploy.onnx import OnnxNetwork, compare, export_onnx, integer_network
+from .deploy.onnx import OnnxNetwork, compare, export_onnx
 from .synth.recipes import RECIPES, Phase, Recipe, add_recipe, get_recipe, term
 from .synth.synthesize import synthesize
 from .train.sam import SAM
@@ -34,5 +33,6 @@ from .app.pipeline import demo, evaluate_onnx, run_evaluate, run_export, run_fin
 _all_ = ['DataError','ModelError','Run','RunError','SadagError','SettingError','UntraceableModel',
          'Card','load_weights','pretrained','resnet20','resnet32','resnet56','Images','calibration','loader',
          'open_images','top1','trace','probe','units','Policy','load_quantized','prepare','save_quantized','quantize',
-         'reconstruct','OnnxNetwork','compare','export_onnx','integer_network','RECIPES','Phase','Recipe','add_recipe','get_recipe','term','synthesize','SAM','SAQ','Tuning','finetune','demo',
-         'evaluate_onnx','run_evaluate','run_export','run_finetune','run_quantize','run_report','run_synthesize']
+         'reconstruct','OnnxNetwork','compare','export_onnx','RECIPES','Phase','Recipe','add_recipe','get_recipe','term',
+         'synthesize','SAM','SAQ','Tuning','finetune','demo','evaluate_onnx','run_evaluate','run_export','run_finetune',
+         'run_quantize','run_report','run_synthesize']

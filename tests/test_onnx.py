@@ -3,22 +3,23 @@ import json, sys
 import onnx, pytest, torch
 from torch import nn
 from sadag_nb.app.cli import main
-from sadag_nb.app.pipeline import run_quantize
+from sadag_nb.app.pipeline import open_run, run_quantize, run_synthesize
 from sadag_nb.core import DataError, ModelError, SettingError, frozen, load_tensors, torchvision
-from sadag_nb.deploy.onnx import OnnxNetwork, compare, export_onnx, integer_network
+from sadag_nb.deploy.onnx import OnnxNetwork, compare, export_onnx, write_graph
 from sadag_nb.graph.trace import trace
 from sadag_nb.models.datasets import digits
 from sadag_nb.models.zoo import pretrained
+from sadag_nb.quant.integers import whole_biases
 from sadag_nb.quant.policy import Policy, parse_bits
-from sadag_nb.quant.prepare import fitting, layers, load_quantized, prepare, weight_of
+from sadag_nb.quant.prepare import fitting, layers, load_quantized, prepare, quantizers, save_quantized, weight_of
 from sadag_nb.quant.uniform import grid_of_range
-from sadag_nb.quant.reconstruct import quantize
+from sadag_nb.quant.reconstruct import quantize, reconstruct
 
 def fitted(graph, policy, x):
     "`graph` rounded to nearest, its activation grids fitted to `x`"
     q = prepare(graph, policy)
     with torch.no_grad(), fitting(q): q(x)
-    return q
+    return whole_biases(q) if q.policy.outputs else q
 
 def quickly(graph, policy, x):
     "The same for large networks, without the search for weight grids"
@@ -29,7 +30,7 @@ def quickly(graph, policy, x):
         grid = grid_of_range(lo, hi, (p.high-p.low).bit_length(), policy.symmetric)
         p.scale.copy_(grid.scale); p.zero_point.copy_(grid.zero_point)
     with torch.no_grad(), fitting(q): q(x)
-    return q
+    return whole_biases(q) if policy.outputs else q
 
 def trained_like(model):
     "Batch-norm statistics such as training leaves"
@@ -42,7 +43,7 @@ def trained_like(model):
 def same(model, path, x, parts=1e-4):
     "Each layer gives the same codes from the same codes, but for sums on a border up to float32's rounding"
     rows,logits = compare(model, path, x)
-    assert len(rows)>=5 and all(r['most']<=1 for r in rows)
+    assert len(rows)==len(quantizers(model))>=5 and all(r['most']<=1 for r in rows)
     assert sum(r['differ'] for r in rows) <= parts*sum(r['codes'] for r in rows)
     assert logits <= 1e-4*(1+model(x).abs().max())
 
@@ -67,38 +68,62 @@ def trained(request):
     if request.param=='resnet20-cifar10': return trace(net), pictures(net, 1000)
     return trace(net), torch.cat([net.card.normalise(digits(t).data) for t in (False,True)])[:1000]
 
-@pytest.mark.parametrize('policy', [Policy('w8a8',symmetric=True), Policy('w4a4')], ids=lambda p: p.bits)
-def test_trained_networks(trained, policy, tmp_path):
-    graph,x = trained; q = fitted(graph, policy, x[:64])
-    for name,model in (('exact',q),('integers',integer_network(q, x[:64]))):
-        f = export_onnx(model, tmp_path/f'{name}.onnx'); onnx.checker.check_model(onnx.load(f), full_check=True)
-        same(model, f, x[:25], parts=5e-4 if (name,policy.bits)==('exact','w8a8') else 1e-4)
-        # the few borders that moved weigh more on made-up pictures
-        strange = name=='exact' and graph.card.name=='resnet20-cifar10'
-        agreeing(model, OnnxNetwork(f), x, policy, *((.985,3) if strange else ()))
+INTEGERS = [Policy('w8a8',symmetric=True,outputs=8), Policy('w4a4',outputs=8), Policy('w4a4',symmetric=True,outputs=8)]
 
-def test_two_bits_learnt(tmp_path):
+@pytest.mark.parametrize('policy', INTEGERS, ids=lambda p: f'{p.bits}{p.symmetric*"-symmetric"}')
+def test_trained_networks(trained, policy, tmp_path):
+    "The file that runs in integers all the way computes what the network does"
+    graph,x = trained; q = fitted(graph, policy, x[:64])
+    f = export_onnx(q, tmp_path/'q.onnx'); onnx.checker.check_model(onnx.load(f), full_check=True)
+    same(q, f, x[:25], parts=2e-5); agreeing(q, OnnxNetwork(f), x, policy)
+
+def test_two_bits_learnt(trained, tmp_path):
     "Two bits that were reconstructed, stored as integers"
-    net = pretrained('resnet20-digits'); x = net.card.normalise(digits(True).data); policy = Policy('w2a2')
-    q = quantize(net, x[:64], policy, steps=15, device='cpu')
-    f = export_onnx(q, tmp_path/'q.onnx'); same(q, f, x[:25]); agreeing(q, OnnxNetwork(f), x[:1000], policy)
+    graph,x = trained; policy = Policy('w2a2', outputs=8); q = reconstruct(prepare(graph,policy), x[:32], steps=8)
+    f = export_onnx(q, tmp_path/'q.onnx'); same(q, f, x[:25], parts=2e-5); agreeing(q, OnnxNetwork(f), x, policy)
+
+@pytest.mark.parametrize('policy', [Policy('w8a8',symmetric=True), Policy('w4a4')], ids=lambda p: p.bits)
+def test_sums_in_floating_point(trained, policy, tmp_path):
+    "The papers' policy: the file adds in float32 as the network does; borders that no factor keeps weigh more on made-up pictures"
+    graph,x = trained; q = fitted(graph, policy, x[:64]); f = export_onnx(q, tmp_path/'q.onnx')
+    same(q, f, x[:25], parts=5e-4)
+    agreeing(q, OnnxNetwork(f), x, policy, *((.985,3) if graph.card.name=='resnet20-cifar10' else ()))
+
+def test_biases_are_whole_and_stay(tmp_path):
+    "Reconstruction leaves whole biases under outputs=8, which files keep, and leaves biases alone without"
+    net = pretrained('resnet20-digits'); x = net.card.normalise(digits(True).data)[:16]
+    for policy in (Policy('w2a2'), Policy('w2a2',outputs=8)):
+        q = quantize(net, x, policy, steps=2, device='cpu'); before = {n:l.bias.clone() for n,l in layers(q).items()}
+        plain = {n:l.bias for n,l in layers(prepare(trace(net), policy, init=False)).items()}
+        save_quantized(q, tmp_path/'q.safetensors'); again = load_quantized(tmp_path/'q.safetensors', net)
+        assert torch.equal(again(x), q(x)) and again.policy==policy
+        changed = {n for n in plain if not torch.equal(plain[n],before[n])}
+        assert changed==(set(list(plain)[1:-1]) if policy.outputs else set())
+        if policy.outputs: assert sum(i.moved for i in write_graph(again).integers.values())<=2
 
 @pytest.mark.parametrize('bits', ['w3a6','w7a3'])
 def test_other_widths(bits, tmp_path):
     net = pretrained('resnet20-digits'); x = net.card.normalise(digits().data)[:32]
-    for policy in (Policy(bits), Policy(bits, symmetric=True)):
+    for policy in (Policy(bits), Policy(bits, symmetric=True, outputs=6)):
         q = quickly(trace(net), policy, x)
         # wide weights leave no factor
         same(q, export_onnx(q, tmp_path/'q.onnx'), x, parts=5e-4 if bits[:2]=='w7' else 1e-4)
 
-@pytest.mark.parametrize('name,size,n', [('resnet18',224,3),('resnet50',224,1),('mobilenet_v2',224,2),
-                                         ('regnet_x_400mf',64,1),('densenet121',64,1),
-                                         ('efficientnet_b0',64,1),('mobilenet_v3_small',64,1)])
-def test_networks_people_use(name, size, n, tmp_path):
-    "Depthwise, grouped and dense structure, relu6, silu, hardswish: random weights"
+def random_network(name, bits, size, n):
     net = trained_like(torchvision.models.get_model(name, weights=None)); x = torch.randn(n,3,size,size)
-    policy = Policy('w4a4', symmetric=True); q = integer_network(quickly(trace(net,(3,size,size)), policy, x), x)
-    f = export_onnx(q, tmp_path/'q.onnx'); same(q, f, x); agreeing(q, OnnxNetwork(f), x, policy, least=0)
+    return quickly(trace(net,(3,size,size)), Policy(bits,symmetric=True,outputs=8), x[:8]), x
+
+@pytest.mark.parametrize('name,n', [('resnet18',250), ('resnet50',60), ('mobilenet_v2',250)])
+@pytest.mark.parametrize('bits', ['w4a4','w2a2'])
+def test_networks_people_deploy(name, n, bits, tmp_path):
+    q,x = random_network(name, bits, 64, n); f = export_onnx(q, tmp_path/'q.onnx')
+    same(q, f, x[:4], parts=2e-5); agreeing(q, OnnxNetwork(f), x, q.policy)
+
+@pytest.mark.parametrize('name', ['regnet_x_400mf','densenet121','efficientnet_b0','mobilenet_v3_small'])
+def test_networks_people_use(name, tmp_path):
+    "Depthwise, grouped and dense structure, relu6, silu, hardswish: random weights"
+    q,x = random_network(name, 'w4a4', 64, 4); f = export_onnx(q, tmp_path/'q.onnx')
+    same(q, f, x); agreeing(q, OnnxNetwork(f), x, q.policy, least=0)
 
 def test_batch_is_free_and_metadata_tell(tmp_path):
     net = pretrained('resnet20-digits')
@@ -115,7 +140,7 @@ def test_full_precision(tmp_path):
 def test_sizes(tmp_path):
     "ResNet-20 at 4 bits in less than 180 kB, and a file with fewer bits is smaller"
     graph = trace(pretrained('resnet20-cifar10')); x = torch.randn(8,3,32,32)
-    nets = {b:integer_network(quickly(graph,Policy(b),x),x) for b in ('w8a8','w4a4','w2a2')}
+    nets = {b:quickly(graph,Policy(b,outputs=8),x) for b in ('w8a8','w4a4','w2a2')}
     size = {b:export_onnx(net, tmp_path/'q.onnx').stat().st_size for b,net in nets.items()}
     assert size['w4a4']<180e3 and size['w2a2']<size['w4a4']-60e3<size['w8a8']-180e3
 
@@ -166,12 +191,28 @@ def test_runtime_too_old(tmp_path):
     m = onnx.load(f); m.opset_import[0].version = 99; onnx.save(m, f)
     with pytest.raises(DataError, match='cannot run.*install a newer'): OnnxNetwork(f)
 
+ODD = """
+import torch
+from torch import nn
+class Part(nn.Module):
+    def __init__(self): super().__init__(); self.conv,self.bn = nn.Conv2d(1,4,3,bias=False),nn.BatchNorm2d(4)
+    def forward(self, x): return torch.erf(self.bn(self.conv(x)))
+class Net(nn.Module):
+    def __init__(self): super().__init__(); self.part,self.head = Part(),nn.Linear(4,3)
+    def forward(self, x): return self.head(self.part(x).mean((2,3)))
+def net():
+    torch.manual_seed(0); return Net().eval()
+"""
+
 @pytest.fixture(scope='module')
 def there(tmp_path_factory):
     "A folder with a quantize run, its exported files, an image folder of other classes, and a file that is no ONNX"
     d = tmp_path_factory.mktemp('export')
     run_quantize('resnet20-digits', str(d/'run'), images='digits-train', n=8, bits='w2a2', unit_steps=1, device='cpu')
     for f in ('q.onnx','q.safetensors'): assert main(['export', str(d/'run'), '--out', str(d/f)])==0
+    run_synthesize('resnet20-digits', str(d/'images'), recipe='noise', n=2, steps=1, device='cpu')
+    (d/'odd.py').write_text(ODD)
+    run_quantize(f'{d}/odd.py:net', str(d/'odd'), input=(1,16,16), images='digits-train', n=4, unit_steps=1, device='cpu')
     (d/'text.onnx').write_text('hello'); (d/'empty').mkdir()
     m = onnx.load(d/'q.onnx'); del m.metadata_props[:]; onnx.save(m, d/'bare.onnx')
     from PIL import Image
@@ -185,6 +226,21 @@ def test_evaluate_a_file(there, capsys, monkeypatch):
     right = 100*(net(net.card.normalise(test.data)).argmax(1)==test.labels).float().mean().item()
     assert out==f'resnet20-digits w2a2 by ONNX Runtime: {right:.2f} % of 596 images\n'
 
+def test_integer_run_measured(there, capsys, monkeypatch):
+    "What the report says of an exported file is what the file does, and again nothing after an export without measuring"
+    monkeypatch.chdir(there); run = there/'whole'
+    command = 'quantize --model resnet20-digits --images digits-train --n 16 --integer --unit-steps 2 --data digits --out whole'
+    assert main(command.split())==0
+    assert main('export whole --out whole.onnx --measure'.split())==0
+    out = capsys.readouterr().out; found = json.loads((run/'result.json').read_text())
+    assert found['onnx'].keys()=={'kilobytes','ms','fp_ms','faster','top1'} and f"{found['onnx']['faster']:.1f} times as fast" in out
+    assert f"is right on {found['onnx']['top1']:.2f} % and takes" in (run/'report.html').read_text()
+    assert abs(found['onnx']['top1']-found['top1'])<=.5 and abs(found['onnx']['kilobytes']-(there/'whole.onnx').stat().st_size/1e3)<.1
+    assert json.loads((run/'config.json').read_text())['integer'] is True and open_run(run)[2].policy.outputs==8
+    assert main('export whole --out whole.onnx'.split())==0
+    assert json.loads((run/'result.json').read_text())['onnx'].keys()=={'kilobytes'}
+    assert 'times as fast' not in (run/'report.html').read_text()
+
 def test_packed_file_is_the_run_s(there):
     net = pretrained('resnet20-digits'); x = torch.randn(4,1,16,16)
     a,b = (load_quantized(there/f, net) for f in ('q.safetensors','run/model.safetensors'))
@@ -195,6 +251,9 @@ BAD = {
     'not a run':        ('export empty --out new.onnx', 'not a run folder'),
     'no such run':      ('export gone --out new.onnx', 'not a run folder'),
     'neither of two':   ('export run --out new.tflite', '--out'),
+    'measure packed':   ('export run --out new.safetensors --measure', 'leave out --measure'),
+    'images alone':     ('export images --out new.onnx', 'no quantized model'),
+    'operator unknown': ('export odd --out new.onnx', '`part.erf`: erf has no counterpart'),
     'opset too old':    ('export run --out new.onnx --opset 21', 'opset 21 is too old'),
     'opset unknown':    ('export run --out new.onnx --opset 999', 'not 999'),
     'no such file':     ('evaluate gone.onnx --data digits', 'no such file'),

@@ -79,6 +79,8 @@ def quantize_options(p):
           type=layer, action='append', dest='layers', metavar='NAME=BITS')
     auto_options(p)
     p.add_argument('--symmetric', action='store_true', help='weight codes around zero; with them even 8-bit weights run in integers')
+    p.add_argument('--integer', action='store_true', help='round what layers write to additions and the like to 8 bits too, so that '
+                   'an exported ONNX file runs in integers all the way, and fast')
     p.opt('--unit-steps', 400, 'reconstruction steps a unit')
     p.opt('--unit-batch', 32, 'images a reconstruction step')
     p.opt('--data', None, DATA+' (default: accuracy is not measured)', metavar='DATA')
@@ -161,10 +163,13 @@ def evaluate(run:str, data:str, batch:int, device:str|None):
     if not run.endswith('.onnx'): return told(run_evaluate(run, data, device, batch))
     print('{model} {bits} by ONNX Runtime: {top1:.2f} % of {images} images'.format(**evaluate_onnx(run, data, batch)))
 
-def export(run:str, out:str, exact:bool, opset:int|None):
-    "Write a run's network to a file, and print its size"
+def export(run:str, out:str, opset:int|None, measure:bool):
+    "Write a run's network to a file, and print its size, and what was measured"
     from sadag_nb.app.pipeline import run_export
-    path = run_export(run, out, exact, opset); print(f'{path}: {path.stat().st_size/1e3:.0f} kB')
+    path = run_export(run, out, opset, measure); print(f'{path}: {path.stat().st_size/1e3:.0f} kB')
+    if measure:
+        from sadag_nb.core import Run
+        told(Run.open(run))
 
 # %% ../../nbs/app/72_cli.ipynb #d2929de0
 def demo_options(p):
@@ -200,9 +205,9 @@ def evaluate_options(p):
 def export_options(p):
     p.add_argument('run', help='run folder of a quantize command')
     p.opt('--out', None, 'FILE.onnx, or FILE.safetensors for packed integers', required=True, metavar='FILE')
-    p.add_argument('--exact', action='store_true', help='ONNX: leave tensors before additions in float32, as they were '
-                   'simulated, instead of 8 bits; slower')
     p.opt('--opset', None, 'ONNX: version of the operator set (default: the smallest that serves)', type=int)
+    p.add_argument('--measure', action='store_true', help="ONNX: measure the file's speed beside full precision, and its accuracy if "
+                   "the run's was; the report tells")
 
 def sweep_options(p):
     p.add_argument('sweep', help='its name; `sadag sweeps` lists them')

@@ -7,10 +7,10 @@ __all__ = ['DEMO', 'DEMO_RECIPES', 'open_device', 'weights_sha256', 'open_networ
            'checked_images', 'check_folder', 'Followed', 'finished', 'working', 'timed', 'make_images',
            'run_synthesize', 'check_auto', 'make_policy', 'make_model', 'measure', 'describe', 'run_quantize',
            'open_run', 'run_evaluate', 'run_sharpness', 'make_tuned', 'renewing', 'run_finetune', 'run_export',
-           'evaluate_onnx', 'nearest', 'calibrated', 'demo']
+           'measured', 'evaluate_onnx', 'nearest', 'calibrated', 'demo']
 
 # %% ../../nbs/app/70_pipeline.ipynb #445b9a9b
-import hashlib, json, os, shutil, time
+import hashlib, json, os, shutil, statistics, tempfile, time
 import torch
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -23,7 +23,7 @@ from ..models.zoo import pretrained
 from ..models.datasets import calibration, loader, open_images, top1
 from ..graph.trace import fold, trace
 from ..graph.probe import probe
-from ..deploy.onnx import OnnxNetwork, export_onnx, integer_network
+from ..deploy.onnx import OnnxNetwork, by_turns, export_onnx
 from ..quant.policy import Policy
 from ..quant.prepare import load_quantized, prepare, save_quantized
 from ..quant.reconstruct import quantize
@@ -214,13 +214,15 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
                  size:str|None=None, bitops:str|None=None, time:str|None=None, latency:str|None=None, # of auto, see `plan`
                  criterion:str|None=None, activations:int|None=None, # likewise
                  symmetric:bool=False, # weight codes around zero
+                 integer:bool=False, # round what layers write to 8 bits too, so that exported files run in integers
                  unit_steps:int=400, unit_batch:int=32, # reconstruction steps a unit, images a step
                  data:str|None=None, # labelled images to measure accuracy on
                  recipe:str='sadag', n:int=128, steps:int=300, batch:int=128, # see `run_synthesize`
                  seed:int=0, device:str|None=None) -> Run:
     "Quantize `model` into run folder `out`"
     at_least(1, n=n, steps=steps, batch=batch, unit_steps=unit_steps, unit_batch=unit_batch); get_recipe(recipe)
-    device,policy = open_device(device),Policy('w8a8' if bits=='auto' else bits, dict(layers or ()), symmetric=symmetric)
+    device,policy = open_device(device),Policy('w8a8' if bits=='auto' else bits, dict(layers or ()), symmetric=symmetric,
+                                                outputs=8 if integer else None)
     auto = dict(size=size, bitops=bitops, time=time, latency=latency, criterion=criterion, activations=activations)
     net,graph = open_network(model, weights, input, synthesis=images is None); policy.resolve(graph)
     task = check_auto(bits, graph, policy, auto)
@@ -229,11 +231,11 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
     how = dict(images=images, n=len(x)) if images else dict(recipe=recipe, n=n, steps=steps, batch=batch)
     check_part(min(unit_batch, how['n']))
     with working(out, net, dict(weights=weights, input=input), command='quantize', model=model,
-                 bits=bits, layers=policy.layers, symmetric=symmetric or None, unit_steps=unit_steps, unit_batch=unit_batch,
-                 seed=seed, **how, **(auto if task else {})) as run:
+                 bits=bits, layers=policy.layers, symmetric=symmetric or None, integer=integer or None,
+                 unit_steps=unit_steps, unit_batch=unit_batch, seed=seed, **how, **(auto if task else {})) as run:
         if images: from_first(save_tensors, run.file('images.safetensors'), {'images':x})
         else: x = make_images(run, net, device, recipe, n, steps, batch, seed)
-        if task: policy = replace(make_policy(run, task, x, device, seed), symmetric=symmetric)
+        if task: policy = replace(make_policy(run, task, x, device, seed), symmetric=symmetric, outputs=policy.outputs)
         qmodel = make_model(run, net, device, x, policy, unit_steps, unit_batch, seed)
         if rank()==0: describe(run, net, graph, qmodel, x)
         if rank()==0 and data: measure(run, net, qmodel, device, test, data)
@@ -322,18 +324,30 @@ def run_finetune(run:str, # folder of a quantize or finetune command
 # %% ../../nbs/app/70_pipeline.ipynb #0ac7f5e1
 def run_export(run:str, # run folder
                out:str, # FILE.onnx or FILE.safetensors
-               exact:bool=False, # ONNX: leave additions in float32, as they were simulated; slower
-               opset:int|None=None # ONNX: operator set; the smallest that serves by default
+               opset:int|None=None, # ONNX: operator set; the smallest that serves by default
+               measure:bool=False # ONNX: accuracy and speed of the file, for the report
               ) -> Path:
     "Write the run's quantized network to the file `out`"
     kind = Path(out).suffix
     if kind not in ('.onnx','.safetensors'): raise SettingError(f"{out} is neither FILE.onnx nor FILE.safetensors: give --out one of the two")
-    found,net,qmodel = open_run(run)
+    if measure and kind!='.onnx': raise SettingError("only ONNX files are measured: give --out FILE.onnx, or leave out --measure")
+    found,net,qmodel = open_run(run); test = open_labelled(found.result['data'], net.card) if measure and 'data' in found.result else None
     if kind=='.safetensors': save_quantized(qmodel, out, card=json.dumps(asdict(net.card)))
     else:
-        if not exact: qmodel = integer_network(qmodel, load_tensors(found.file('images.safetensors'))[0]['images'])
-        export_onnx(qmodel, out, opset)
+        size = export_onnx(qmodel, out, opset).stat().st_size/1e3
+        found.record(onnx=dict(kilobytes=size, **measured(found, net, out, test) if measure else {})); run_report(found)
     return Path(out)
+
+# %% ../../nbs/app/70_pipeline.ipynb #fa3917eb
+def measured(run:Run, net:nn.Module, path:str, # ONNX file
+             test # labelled images, or None
+            ) -> dict: # ms, fp_ms, faster, and top1
+    "Speed of the file beside full precision, one image at a time on one thread; its accuracy"
+    x = load_tensors(run.file('images.safetensors'))[0]['images'][:1]
+    with tempfile.TemporaryDirectory() as d: full = OnnxNetwork(export_onnx(trace(net), Path(d)/'fp.onnx'), 1)
+    times = {k:statistics.median(t) for k,t in by_turns(dict(ms=OnnxNetwork(path,1), fp_ms=full), x).items()}
+    right = dict(top1=top1(OnnxNetwork(path), loader(test, net.card), 'cpu')) if test else {}
+    return dict(times, faster=times['fp_ms']/times['ms'], **right)
 
 # %% ../../nbs/app/70_pipeline.ipynb #1a8d52a6
 def evaluate_onnx(path:str, # ONNX file

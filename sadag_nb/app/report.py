@@ -6,9 +6,9 @@
 __all__ = ['BLUE', 'ORANGE', 'GREEN', 'RED', 'PURPLE', 'INK', 'STYLE', 'CSS', 'PAGE', 'FACTS', 'PLOTS', 'styled', 'svg', 'png',
            'visible', 'images_figure', 'latest', 'stage', 'terms', 'mean_curve', 'panels', 'logarithmic',
            'losses_figure', 'units_figure', 'reconstruction_figure', 'histogram', 'histogram_rows', 'histograms_figure',
-           'accuracy_figure', 'page', 'table', 'figure', 'demo_verdict', 'demo_table', 'verdict', 'smaller', 'facts',
-           'settings', 'first_images', 'plots', 'images_section', 'run_sections', 'front_section', 'sharpness_sections',
-           'demo_sections', 'run_report']
+           'accuracy_figure', 'page', 'table', 'figure', 'demo_verdict', 'demo_table', 'verdict', 'smaller', 'served',
+           'facts', 'settings', 'first_images', 'plots', 'images_section', 'run_sections', 'front_section',
+           'sharpness_sections', 'demo_sections', 'run_report']
 
 # %% ../../nbs/app/71_report.ipynb #e21dd268
 import base64, functools, io, json
@@ -305,10 +305,10 @@ def verdict(config:dict, result:dict) -> str:
     if not bits: return f"{config['n']} images synthesized from {model}'s weights alone, by the recipe {config['recipe']}."
     if 'top1' not in result:
         return (f"{model} quantized to {bits}. No labelled data, so no accuracy: "
-                f"sadag evaluate RUN --data DATA adds it.{smaller(result)}")
+                f"sadag evaluate RUN --data DATA adds it.{smaller(result)}{served(result)}")
     top1,full = result['top1'],result['fp_top1']; lost = full-top1
     return (f"{model} at {bits} is right on {top1:.2f} % of the images, at full precision on {full:.2f} %: "
-            f"{abs(lost):.2f} points {'lost' if lost>=0 else 'gained'}.{smaller(result)}")
+            f"{abs(lost):.2f} points {'lost' if lost>=0 else 'gained'}.{smaller(result)}{served(result)}")
 
 def smaller(result:dict) -> str:
     "A sentence on the size, if it was measured"
@@ -317,16 +317,27 @@ def smaller(result:dict) -> str:
     return (f" Its file has {file:.1f} kB, the weights in 32-bit floating point {full:.1f} kB: "
             f"{full/file:.1f} times as much.")
 
+def served(result:dict) -> str:
+    "A sentence on the exported ONNX file, if there is one"
+    if not (o := result.get('onnx')): return ''
+    right = f", is right on {o['top1']:.2f} %" if 'top1' in o else ''
+    quick = (f" and takes {o['ms']:.2f} ms an image in ONNX Runtime on one thread, full precision {o['fp_ms']:.2f} ms: "
+             f"{o['faster']:.1f} times as fast") if 'ms' in o else ''
+    return f" The exported ONNX file has {o['kilobytes']:.1f} kB{right}{quick}."
+
 # %% ../../nbs/app/71_report.ipynb #246ff4f4
 FACTS = dict(fp_top1=('top-1, full precision','{:.2f} %'), start_top1=('top-1, before fine-tuning','{:.2f} %'),
              top1=('top-1, quantized','{:.2f} %'), finetune_seconds=('fine-tuning','{:.1f} s'),
              synthesis_seconds=('synthesis','{:.1f} s'), reconstruction_seconds=('reconstruction','{:.1f} s'),
              allocation_seconds=('allocation of bits','{:.1f} s'), file_kilobytes=('quantized file','{:.1f} kB'),
              fp_kilobytes=('weights, FP32','{:.1f} kB'), kilobytes=('size allocated','{:.1f} kB'),
-             giga_bitops=('bit operations','{:.3g} G'), seconds=('whole time','{:.1f} s'), peak_mib=('peak memory','{:.0f} MiB'))
+             giga_bitops=('bit operations','{:.3g} G'), onnx_kilobytes=('ONNX file','{:.1f} kB'),
+             onnx_top1=('top-1, ONNX file','{:.2f} %'), onnx_ms=('an image, ONNX file','{:.2f} ms'),
+             onnx_faster=('FP32 time over it','{:.1f}'), seconds=('whole time','{:.1f} s'), peak_mib=('peak memory','{:.0f} MiB'))
 
 def facts(result:dict) -> list[tuple[str,str]]:
     "What was measured, named and with its unit"
+    result = result|{f'onnx_{k}':v for k,v in result.get('onnx',{}).items()}
     return [(name, unit.format(result[k])) for k,(name,unit) in FACTS.items() if k in result]
 
 def settings(config:dict) -> list[dict]:

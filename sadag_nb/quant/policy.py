@@ -39,7 +39,9 @@ class Policy:
     layers: dict = field(default_factory=dict)  # layer name or pattern -> bits, such as {"layer3.*": "w8a8"}; later ones win
     ends: bool = True                           # first and last layer 8 bit, as in the papers
     symmetric: bool = False                     # signed weight codes around zero, which need no zero point
+    outputs: int|None = None                    # bits of what layers write for others than layers; None: full precision, as in papers
     def __post_init__(self):
+        if self.outputs is not None: limits(self.outputs)
         for b in (self.bits, *self.layers.values()): parse_bits(b)
 
 @patch

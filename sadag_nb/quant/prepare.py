@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from ..core import DataError, frozen, generator, load_tensors, save_tensors
 from ..deploy.pack import packed_state, unpacked_state
-from ..graph.trace import BatchNorm, Layer, clone, fold, nodes_of, trace
+from ..graph.trace import MAXPOOL, BatchNorm, Layer, clamp_limits, clone, fold, kind_of, module_of, nodes_of, trace
 from ..graph.units import units
 from .lsq import ActivationQuantizer
 from .policy import Policy
@@ -49,7 +49,18 @@ def _edge_bits(graph:fx.GraphModule, policy:Policy) -> dict: # node -> bits of i
     for layer in nodes_of(graph, Layer):
         source,wanted = layer.args[0],bits[layer.target].input
         if wanted and source.op!='placeholder': found[source] = max(wanted, found.get(source,0))
+    if policy.outputs:
+        for node in _written(graph, bits): found.setdefault(node, policy.outputs)
     return found
+
+def _written(graph:fx.GraphModule, bits:dict) -> list[fx.Node]:
+    "Where what layers compute from quantized tensors is to be had; the last layer's is the answer"
+    return [_end_of(n,graph) for n in nodes_of(graph, Layer)[:-1] if bits[n.target].input and n.args[0].op!='placeholder']
+
+def _end_of(node:fx.Node, graph:fx.GraphModule) -> fx.Node:
+    "The last of the nodes behind `node` that fold into it or keep the order of its numbers"
+    user = next(iter(node.users)); kept = isinstance(module_of(user,graph), BatchNorm) or kind_of(user,graph) in MAXPOOL
+    return _end_of(user,graph) if len(node.users)==1 and (kept or clamp_limits(user,graph)) else node
 
 def _quantize_edges(graph:fx.GraphModule, policy:Policy):
     "Put an `ActivationQuantizer` behind each tensor that layers read"

@@ -21,6 +21,7 @@ from ..graph.trace import clone, trace
 from ..graph.units import Unit, cut
 from .adaround import AdaRound, beta_at, rounding_penalty
 from .lsq import coin_tosses
+from .integers import whole_biases
 from .policy import Policy
 from .prepare import (Nearest, fitting, full_precision, layers, prepare, quantizers, store, store_all, weight_of)
 
@@ -177,7 +178,8 @@ def reconstruct(model:fx.GraphModule, # from `prepare`; changed in place
         for n,i in enumerate(turns):
             if order: x,xq = _arriving(i, pieces, full, turns[:n], _channels_last(images.to(device)))
             x,xq = _unit(pieces[i], x, xq, s, progress, log, Path(save)/f'{i:05d}.safetensors' if save else None)
-    return store_all(model)
+    store_all(model)
+    return whole_biases(model) if model.policy.outputs else model
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #99d4edc8
 def _unit(unit:Unit, x:Tensor, xq:Tensor, s:_Settings, progress, log, file:Path|None) -> tuple[Tensor,Tensor]:
