@@ -81,6 +81,8 @@ def quantize_options(p):
     p.add_argument('--symmetric', action='store_true', help='weight codes around zero; with them even 8-bit weights run in integers')
     p.opt('--unit-steps', 400, 'reconstruction steps a unit')
     p.opt('--unit-batch', 32, 'images a reconstruction step')
+    p.opt('--cache-limit', None, 'GiB of activations kept in memory, what is beyond it on disk (default: half of the memory)',
+          type=float, dest='cache_gib', metavar='GIB')
     p.opt('--data', None, DATA+' (default: accuracy is not measured)', metavar='DATA')
 
 def auto_options(p):

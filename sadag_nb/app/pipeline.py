@@ -183,13 +183,15 @@ def make_policy(run:Run, p:Plan, x:Tensor, device, seed:int) -> Policy:
     return Policy(**json.loads(path.read_text()))
 
 # %% ../../nbs/app/70_pipeline.ipynb #4ca06239
-def make_model(run:Run, net:nn.Module, device, x:Tensor, policy:Policy, steps:int, batch:int, seed:int) -> nn.Module:
+def make_model(run:Run, net:nn.Module, device, x:Tensor, policy:Policy, steps:int, batch:int, seed:int,
+               cache_gib:float|None=None) -> nn.Module:
     "The run's quantized model, reconstructed if it is not there yet"
     path = run.file('model.safetensors')
     if not from_first(path.is_file):
         units = run.file('units')
         with timed(run, 'reconstruction_seconds'):
-            qmodel = quantize(net, x, policy, steps=steps, batch=batch, seed=seed, device=device, log=run.log, save=units)
+            qmodel = quantize(net, x, policy, steps=steps, batch=batch, seed=seed, device=device, log=run.log, save=units,
+                              cache_gib=cache_gib)
         from_first(save_quantized, qmodel, path); from_first(shutil.rmtree, units, ignore_errors=True)
     return load_quantized(path, net)
 
@@ -215,9 +217,11 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
                  unit_steps:int=400, unit_batch:int=32, # reconstruction steps a unit, images a step
                  data:str|None=None, # labelled images to measure accuracy on
                  recipe:str='sadag', n:int=128, steps:int=300, batch:int=128, # see `run_synthesize`
+                 cache_gib:float|None=None, # see `reconstruct`
                  seed:int=0, device:str|None=None) -> Run:
     "Quantize `model` into run folder `out`"
     at_least(1, n=n, steps=steps, batch=batch, unit_steps=unit_steps, unit_batch=unit_batch); get_recipe(recipe)
+    at_least(0, cache_limit=cache_gib or 0)
     device,policy = open_device(device),Policy('w8a8' if bits=='auto' else bits, dict(layers or ()), symmetric=symmetric)
     auto = dict(size=size, bitops=bitops, time=time, latency=latency, criterion=criterion, activations=activations)
     net,graph = open_network(model, weights, input, synthesis=images is None); policy.resolve(graph)
@@ -232,7 +236,7 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
         if images: from_first(save_tensors, run.file('images.safetensors'), {'images':x})
         else: x = make_images(run, net, device, recipe, n, steps, batch, seed)
         if task: policy = replace(make_policy(run, task, x, device, seed), symmetric=symmetric)
-        qmodel = make_model(run, net, device, x, policy, unit_steps, unit_batch, seed)
+        qmodel = make_model(run, net, device, x, policy, unit_steps, unit_batch, seed, cache_gib)
         if rank()==0: describe(run, net, graph, qmodel, x)
         if rank()==0 and data: measure(run, net, qmodel, device, test, data)
         run.record(peak_mib=peak_mib())
