@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV   ?= .venv
 OUT    ?= runs/demo
+TIME   ?= 600
 BIN    := $(VENV)/bin
 # One thread a process: two workers on two cores; more threads would wait for each other.
 ONE    := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test check docs bench notebooks readme clean
+.PHONY: help demo test check docs bench fuzz notebooks readme clean
 help:
 	@echo 'make demo       install, quantize the embedded network without data, say where the report is (OUT=$(OUT))'
 	@echo 'make test       install, run every notebook and every test'
@@ -14,6 +15,7 @@ help:
 	@echo 'make docs       write the documentation site to _docs; needs Node.js with npm'
 	@echo 'make notebooks  run every notebook in place and keep its outputs;  make readme  write README.md'
 	@echo 'make bench      time a synthesis step and a reconstruction;        make clean   remove what make made'
+	@echo 'make fuzz       read broken and hostile files of every kind, each for TIME=$(TIME) seconds'
 
 .DELETE_ON_ERROR:
 # Stamps: reinstall only when what is installed has changed
@@ -44,6 +46,9 @@ docs: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(BIN)/python bench/bench.py
 
+fuzz: $(VENV)/installed-dev
+	$(ONE) $(BIN)/python tools/fuzz.py $(TIME)
+
 notebooks: $(VENV)/installed-dev
 	$(BIN)/nbdev_export
 	$(BIN)/python tools/run_notebooks.py
@@ -53,4 +58,4 @@ readme: $(VENV)/installed-dev
 	$(BIN)/python tools/readme.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache _proc _docs
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis _proc _docs

@@ -26,7 +26,10 @@ def address(notebook:Path) -> str: # of its page in the site, without ending, as
     rel = notebook.relative_to(cfg.nbs_path)
     return rel.with_name(re.sub(r'^\d+[a-z0-9]*_', '', rel.stem.lower())).as_posix()
 
-def fence(text:str, kind:str) -> str: return f'````{kind}\n{text}\n````'
+def fence(text:str, kind:str) -> str:
+    "`text` as a fenced block, whose fence is longer than any in it"
+    ticks = '`'*max(4, *(1+len(t) for t in re.findall('`+', text)), 0)
+    return f'{ticks}{kind}\n{text}\n{ticks}'
 
 # Signatures
 

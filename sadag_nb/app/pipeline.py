@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from torch import Tensor, nn
-from ..core import (DataError, Run, RunError, SadagError, SettingError, at_least, default_device, generator, load_tensors,
-                           peak_mib, save_tensors, write_text)
+from ..core import (DataError, Run, RunError, SadagError, SettingError, at_least, default_device, generator, load_tensors, locked,
+                           own_traces, peak_mib, read_json, save_tensors, within_memory, write_text)
 from ..ranks import check_part, from_first, own_device, rank
 from ..models.zoo import pretrained
 from ..models.datasets import calibration, loader, open_images, top1
@@ -84,14 +84,14 @@ def checked_images(x:Tensor|None, path, card) -> Tensor:
     if x.ndim!=4 or not len(x) or tuple(x.shape[1:])!=tuple(card.shape):
         raise DataError(f"{path} has images of shape {tuple(x.shape[1:])}, {card.name} takes {tuple(card.shape)}: "
                         "give others")
-    if not x.isfinite().all(): raise DataError(f"{path} holds images that are not finite: make them again")
-    return x.float()
+    if x.is_complex() or not (x:=x.float()).isfinite().all(): raise DataError(f"{path} holds images that are not finite numbers: make them again")
+    return x
 
 # %% ../../nbs/app/70_pipeline.ipynb #c0fe7b69
 def check_folder(out, settings:dict):
     "`RunError` if the folder `out` has other contents than a run with these `settings`"
     path = Path(out)
-    if not path.is_dir() or not any(path.iterdir()): return
+    if not path.is_dir() or all(own_traces(p.name) for p in path.iterdir()): return
     if not (path/'config.json').is_file(): raise RunError(f"{out} holds other files and no run: give another --out")
     old = Run.open(path).config
     for k,v in settings.items():
@@ -117,14 +117,22 @@ def working(out, net:nn.Module, # run folder, network
             free:dict, # settings that may change from one call to the next
             **settings # those that decide the result
            ):
-    "The run at `out`, new or resumed; one that fails with nothing to keep is removed again"
+    "The run at `out`, new or resumed, for this process alone; one that fails with nothing to keep is removed again"
     if rank(): yield Followed(out); return
     missing = [p for p in (Path(out),*Path(out).parents) if not os.path.exists(p)]
     settings = json.loads(json.dumps(dict(settings, weights_sha256=weights_sha256(net)))); check_folder(out, settings)
-    try: yield Run.create(out, **settings, **free, card=asdict(net.card))
-    except SadagError:
-        if missing and not any(Path(out).rglob('*.safetensors')): shutil.rmtree(missing[-1], ignore_errors=True)
-        raise
+    with locked(out):
+        check_folder(out, settings)
+        try: yield Run.create(out, **settings, **free, card=asdict(net.card))
+        except SadagError: _forget(missing); raise
+
+def _forget(missing:list): # folders that were not there, the run's first
+    "Remove a new run in which nothing was finished, and the empty folders above it"
+    if not missing or any(missing[0].rglob('*.safetensors')): return
+    shutil.rmtree(missing[0], ignore_errors=True)
+    for p in missing[1:]:
+        if any(p.iterdir()): break
+        p.rmdir()
 
 # %% ../../nbs/app/70_pipeline.ipynb #51c62d27
 @contextmanager
@@ -145,7 +153,7 @@ def make_images(run:Run, net:nn.Module, device, recipe:str, n:int, steps:int, ba
                            save=run.file('images'))
         from_first(save_tensors, path, {'images':x}, recipe=recipe)
     from_first(shutil.rmtree, run.file('images'), ignore_errors=True)
-    return load_tensors(path)[0]['images']
+    return checked_images(load_tensors(path)[0].get('images'), path, net.card)
 
 # %% ../../nbs/app/70_pipeline.ipynb #8949a674
 def run_synthesize(model:str, out:str, weights:str|None=None, input:tuple|None=None, # see `open_network`
@@ -174,7 +182,7 @@ def make_policy(run:Run, p:Plan, x:Tensor, device, seed:int) -> Policy:
     "The run's allocated bits, chosen if they are not there yet"
     path = run.file('policy.json')
     def choose():
-        with timed(run, 'allocation_seconds'):
+        with timed(run, 'allocation_seconds'), within_memory('choosing bits', f'give fewer images, like --n {max(1,len(x)//2)}'):
             sens = sensitivity(p.graph, x.to(device), p.criterion, p.policy.symmetric, seed=seed)
             chosen = best(sens, p.costs, p.choices, p.limits)
             for row in rows_of(p, sens, chosen): run.log(**row)
@@ -182,23 +190,24 @@ def make_policy(run:Run, p:Plan, x:Tensor, device, seed:int) -> Policy:
                    sensitivity=chosen.sensitivity)
         write_text(path, json.dumps(chosen.policy(p.policy).as_dict(), indent=1))
     if not from_first(path.is_file): from_first(choose)
-    return Policy(**json.loads(path.read_text()))
+    return Policy(**read_json(path))
 
 # %% ../../nbs/app/70_pipeline.ipynb #4ca06239
 def make_model(run:Run, net:nn.Module, device, x:Tensor, policy:Policy, steps:int, batch:int, seed:int) -> nn.Module:
     "The run's quantized model, reconstructed if it is not there yet"
-    path = run.file('model.safetensors')
+    path,units = run.file('model.safetensors'),run.file('units')
     if not from_first(path.is_file):
-        units = run.file('units')
         with timed(run, 'reconstruction_seconds'):
             qmodel = quantize(net, x, policy, steps=steps, batch=batch, seed=seed, device=device, log=run.log, save=units)
-        from_first(save_quantized, qmodel, path); from_first(shutil.rmtree, units, ignore_errors=True)
+        from_first(save_quantized, qmodel, path)
+    from_first(shutil.rmtree, units, ignore_errors=True)
     return load_quantized(path, net)
 
 def measure(run:Run, net:nn.Module, qmodel:nn.Module, device, test, data:str, batch:int=256):
     "Record the accuracy of both networks on the labelled images `test`"
     batches = loader(test, net.card, batch)
-    run.record(data=data, fp_top1=top1(net, batches, device), top1=top1(qmodel, batches, device))
+    with within_memory('measuring accuracy', f'give a smaller batch to sadag evaluate, like --batch {max(1,batch//2)}'):
+        run.record(data=data, fp_top1=top1(net, batches, device), top1=top1(qmodel, batches, device))
 
 # %% ../../nbs/app/70_pipeline.ipynb #5d1c90e7
 def describe(run:Run, net:nn.Module, graph:nn.Module, qmodel:nn.Module, x:Tensor):
@@ -243,15 +252,22 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
 # %% ../../nbs/app/70_pipeline.ipynb #abb9598b
 def open_run(path:str) -> tuple[Run, nn.Module, nn.Module]: # run, full-precision and quantized network
     "The networks of the finished run at `path`"
-    run = Run.open(path); c = run.config
-    if c.get('command') not in ('quantize','finetune'):
-        raise RunError(f"{path} is a run of {c.get('command')}, which holds no quantized model: give one of quantize or finetune")
+    run = Run.open(path); command,model,weights,shape,sha = run.settings('command','model','weights','input','weights_sha256')
+    if command not in ('quantize','finetune'):
+        raise RunError(f"{path} is a run of {command}, which holds no quantized model: give one of quantize or finetune")
     if not run.file('model.safetensors').is_file():
-        raise RunError(f"{path} holds no quantized model yet: finish it by giving its {c['command']} command again")
-    net,_ = open_network(c['model'], c['weights'], c['input'], synthesis=False)
-    if weights_sha256(net)!=c['weights_sha256']:
-        raise RunError(f"the weights of {c['model']} have changed since {path} was made: quantize again")
+        raise RunError(f"{path} holds no quantized model yet: finish it by giving its {command} command again")
+    net,_ = open_network(_no_code_within(run, model), weights, shape, synthesis=False)
+    if weights_sha256(net)!=sha: raise RunError(f"the weights of {model} have changed since {path} was made: quantize again")
     return run, net, load_quantized(run.file('model.safetensors'), net)
+
+def _no_code_within(run:Run, model) -> str:
+    "`model`, unless it names a file that came with the run folder: opening a folder must not run what lies in it"
+    if not isinstance(model, str): raise RunError(f"{run.path}/config.json names no network: make the run again")
+    file = Path(model.rpartition(':')[0]).resolve()
+    if '.py:' in model and file.is_relative_to(run.path.resolve()):
+        raise RunError(f"{run.path} names a network in a Python file of its own ({model}), which is not run: move the file out of the folder if you trust it")
+    return model
 
 # %% ../../nbs/app/70_pipeline.ipynb #fbf41be6
 def run_evaluate(run:str, # run folder
@@ -259,7 +275,7 @@ def run_evaluate(run:str, # run folder
                  device:str|None=None, batch:int=256) -> Run:
     "Measure the run's two networks on `data`"
     device = open_device(device); found,net,qmodel = open_run(run)
-    measure(found, net, qmodel, device, open_labelled(data, net.card), data, batch)
+    with locked(found.path): measure(found, net, qmodel, device, open_labelled(data, net.card), data, batch)
     return run_report(found)
 
 # %% ../../nbs/app/70_pipeline.ipynb #caf2c5e2
@@ -270,8 +286,9 @@ def run_sharpness(run:str, # run folder
     "Measure the sharpness of the run's two networks, and write its report"
     at_least(1, n=n); found,net,qmodel = open_run(run)
     x = open_calibration(data or run, net.card, n, seed=0)[:n]
-    measured = {'full precision':sharpness_of(net, fold(trace(net)), x), 'quantized':sharpness_of(net, qmodel, x)}
-    write_text(found.file('sharpness.json'), json.dumps({k:asdict(v) for k,v in measured.items()}, indent=1))
+    with locked(found.path), within_memory('measuring sharpness', f'give fewer images, like --n {max(1,n//2)}'):
+        measured = {'full precision':sharpness_of(net, fold(trace(net)), x), 'quantized':sharpness_of(net, qmodel, x)}
+        write_text(found.file('sharpness.json'), json.dumps({k:asdict(v) for k,v in measured.items()}, indent=1))
     return run_report(found)
 
 # %% ../../nbs/app/70_pipeline.ipynb #effec982

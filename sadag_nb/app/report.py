@@ -20,7 +20,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from safetensors import safe_open
-from ..core import Run, RunError, write_text
+from ..core import Run, RunError, reading, write_text, writing
 from torchvision.utils import make_grid
 from ..graph.trace import Layer, fold, module_of, nodes_of
 from ..models.zoo import Card
@@ -276,8 +276,9 @@ def figure(run:Run, name:str, # of the file, without suffix
            fig:Figure, title:str, note:str='', raster:bool=False # PNG in place of SVG
           ) -> dict:
     "A section that shows `fig`, which is saved in the run's figures folder"
-    path = run.file(f"figures/{name}.{'png' if raster else 'svg'}"); path.parent.mkdir(exist_ok=True)
-    data = png(fig) if raster else svg(fig).encode(); path.write_bytes(data)
+    path = run.file(f"figures/{name}.{'png' if raster else 'svg'}")
+    data = png(fig) if raster else svg(fig).encode()
+    with writing(path) as tmp: tmp.write_bytes(data)
     inline = Markup('<img alt="{}" src="data:image/png;base64,{}">').format(title, base64.b64encode(data).decode())
     return dict(title=title, note=note, figure=inline if raster else Markup(data.decode()))
 
@@ -340,7 +341,7 @@ def first_images(run:Run, n:int=64) -> torch.Tensor|None: # (n, c, h, w), 0 to 1
     "The first images of the run as pixels, None if it has none"
     path = run.file('images.safetensors')
     if not path.is_file(): return None
-    with safe_open(path, 'pt') as f: x = f.get_slice('images')[:n]
+    with reading(path, 'delete it, and the same command makes it again'), safe_open(path, 'pt') as f: x = f.get_slice('images')[:n]
     return Card(**run.config['card']).pixels(x.float())
 
 # %% ../../nbs/app/71_report.ipynb #2eaed627
@@ -410,6 +411,8 @@ def run_report(run:Run|str) -> Run:
     run = run if isinstance(run,Run) else Run.open(run)
     c,r = run.config,run.result
     if 'card' not in c: raise RunError(f"{run.path} is no run of synthesize, quantize or demo: its config.json has no card")
-    sections = (demo_sections if c['command']=='demo' else run_sections)(run)+settings(c)
-    write_text(run.file('report.html'), page(f"{c['command']} {c['model']}", verdict(c,r), facts(r), sections))
+    with reading(run.path, 'files in it were changed by hand or written by another version; make the run again', RunError):
+        sections = (demo_sections if c['command']=='demo' else run_sections)(run)+settings(c)
+        text = page(f"{c['command']} {c['model']}", verdict(c,r), facts(r), sections)
+    write_text(run.file('report.html'), text.encode(errors='replace').decode())
     return run

@@ -17,7 +17,8 @@ from scipy import stats
 from tabulate import tabulate
 from torch import Tensor
 from .pipeline import open_device, open_labelled, open_network, weights_sha256
-from ..core import DataError, SettingError, at_least, load_tensors, save_tensors, torchvision, versions, write_text
+from ..core import (DataError, RunError, SettingError, at_least, load_tensors, locked, memory_mib, read_json, save_tensors, torchvision,
+                           versions, write_text)
 from ..ranks import alone, from_first, owners, rank, world
 from ..graph.probe import features
 from ..graph.trace import fold
@@ -93,9 +94,12 @@ class Bench:
     def file(self, kind, key, suffix='safetensors') -> Path: return self.out/kind/f'{key}.{suffix}'
     @contextmanager
     def unfinished(self, key):
-        "A folder for the finished parts of something, which is removed when the whole is there"
-        folder = self.out/'unfinished'/key; yield folder
-        shutil.rmtree(folder, ignore_errors=True)
+        "A folder for the finished parts of something, for this process alone"
+        folder = self.out/'unfinished'/key
+        with locked(folder, self.out.glob(f'*/.{key}.*')): yield folder
+    def clear(self, key):
+        "Remove the parts: the whole is there"
+        shutil.rmtree(self.out/'unfinished'/key, ignore_errors=True)
     def images_key(self, case, seed):
         n = case.n or self.budget.n
         steps = {} if str(case.recipe).startswith(REAL) else dict(steps=self.budget.steps)
@@ -121,12 +125,12 @@ def images_of(bench:Bench, case:Case, seed:int) -> tuple[Tensor,float]: # (n, c,
     file,n = bench.file('images', bench.images_key(case,seed)),case.n or bench.budget.n
     if not file.is_file():
         start = time.perf_counter()
-        if str(case.recipe).startswith(REAL): x = _chosen(bench, case.recipe.removeprefix(REAL+'-'), n, seed)
-        else:
-            with bench.unfinished(file.stem) as parts:
-                x = synthesize(bench.net, case.recipe, n=n, steps=bench.budget.steps, seed=seed, device=bench.device, save=parts)
-        save_tensors(file, {'images':x}, seconds=f'{time.perf_counter()-start:.1f}')
-    found,meta = load_tensors(file)
+        with bench.unfinished(file.stem) as parts:
+            if str(case.recipe).startswith(REAL): x = _chosen(bench, case.recipe.removeprefix(REAL+'-'), n, seed)
+            else: x = synthesize(bench.net, case.recipe, n=n, steps=bench.budget.steps, seed=seed, device=bench.device, save=parts)
+            save_tensors(file, {'images':x}, seconds=f'{time.perf_counter()-start:.1f}')
+    bench.clear(file.stem); found,meta = load_tensors(file)
+    if 'images' not in found or 'seconds' not in meta: raise DataError(f"{file} is no file of a sweep: delete it to have it made again")
     return found['images'],float(meta['seconds'])
 
 # %% ../../nbs/app/75_sweep.ipynb #8e2c7acd
@@ -144,14 +148,20 @@ def _network(bench:Bench, case:Case, bits:str, seed:int, x:Tensor, parts) -> tup
 def row_of(bench:Bench, case:Case, bits:str, seed:int) -> dict:
     "Images, model and accuracy of one case, computed if they are not there"
     key = bench.key(case, bits, seed); file = bench.file('rows', key, 'json')
-    if file.is_file(): return dict(json.loads(file.read_text()), case=case.name)
+    if row := _kept(file): bench.clear(key); return dict(row, case=case.name)
     x,seconds = images_of(bench, case, seed)
-    with bench.unfinished(key) as parts: q,what,took = _network(bench, case, bits, seed, x, parts)
-    save_quantized(q, bench.file('models', key))
-    row = dict(case=case.name, bits=bits, seed=seed, n=len(x), unit_batch=case.unit_batch, synthesis_seconds=seconds,
-               top1=top1(q, bench.test, bench.device), key=key, **{what:round(took,1)})
-    write_text(file, json.dumps(row))
+    with bench.unfinished(key) as parts:
+        q,what,took = _network(bench, case, bits, seed, x, parts); save_quantized(q, bench.file('models', key))
+        row = dict(case=case.name, bits=bits, seed=seed, n=len(x), unit_batch=case.unit_batch, synthesis_seconds=seconds,
+                   top1=top1(q, bench.test, bench.device), memory_mib=memory_mib(), key=key, **{what:round(took,1)})
+        write_text(file, json.dumps(row))
+    bench.clear(key)
     return row
+
+def _kept(file:Path) -> dict|None:
+    "A row that was computed before; one that is no JSON any more counts as none"
+    try: return read_json(file) if file.is_file() else None
+    except RunError: return None
 
 # %% ../../nbs/app/75_sweep.ipynb #793116a9
 def deal(bench:Bench, s:Sweep):

@@ -8,7 +8,7 @@ __all__ = ['RESNETS', 'IMAGENET', 'CARDS', 'PUBLISHED', 'Card', 'Block', 'Shortc
            'pretrained']
 
 # %% ../../nbs/models/05_zoo.ipynb #ed44fb28
-import difflib, importlib.util, pickle, re, warnings
+import difflib, importlib.util, pickle, re, warnings, zipfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
 from fastcore.basics import patch
-from ..core import DataError, ModelError, SettingError, frozen, load_tensors, seeded, torchvision
+from ..core import DataError, ModelError, SettingError, frozen, load_tensors, reading, seeded, torchvision
 
 # %% ../../nbs/models/05_zoo.ipynb #7f182a31
 @dataclass
@@ -116,6 +116,9 @@ def read_weights(path) -> dict: # name -> tensor
 
 def _unpickled(path):
     "What a PyTorch file holds, tensors and plain containers only"
+    if zipfile.is_zipfile(path):
+        with reading(path), zipfile.ZipFile(path) as z: packed = any(m.compress_type!=zipfile.ZIP_STORED for m in z.infolist())
+        if packed: raise DataError(f"{path} is compressed, which PyTorch's files never are: unpacking it might fill the memory; give another")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore') # torch's own word on a broken file
@@ -131,7 +134,7 @@ def _plain(found, path):
     "The dictionary of tensors inside a checkpoint, names without `module.`"
     if not isinstance(found, dict): found = {'':found}
     found = next((found[k] for k in ('state_dict','model') if isinstance(found.get(k), dict)), found)
-    if not all(isinstance(v, Tensor) for v in found.values()):
+    if not all(isinstance(k,str) and isinstance(v,Tensor) for k,v in found.items()):
         raise DataError(f"{path} holds something else than named tensors: save the network's state_dict() and give that")
     return {k.removeprefix('module.'):v for k,v in found.items()}
 
@@ -163,8 +166,9 @@ def load_weights(model:nn.Module, path) -> nn.Module:
     if found := _differences(model.state_dict(), given):
         raise DataError(f"{path} holds the weights of another network (it {'; '.join(found)}): give other weights "
                         "or another model")
-    if bad := not_finite(given): raise DataError(f"{path} holds NaN or infinite weights in {_few(bad)}: give other weights")
-    model.load_state_dict(given, strict=False)
+    with reading(path, 'give weights that are plain tensors'): bad = not_finite(given)
+    if bad: raise DataError(f"{path} holds NaN or infinite weights in {_few(bad)}: give other weights")
+    with reading(path, 'give weights that are plain tensors'): model.load_state_dict(given, strict=False)
     return model
 
 # %% ../../nbs/models/05_zoo.ipynb #3dc0e766

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch, torch.fx as fx
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
-from ..core import DataError, frozen, generator, load_tensors, save_tensors
+from ..core import DataError, frozen, generator, load_tensors, reading, save_tensors
 from ..deploy.pack import packed_state, unpacked_state
 from ..graph.trace import BatchNorm, Layer, clone, fold, nodes_of, trace
 from ..graph.units import units
@@ -168,9 +168,12 @@ def load_quantized(path, # written by `save_quantized`
     "A saved quantized network, which computes what it did, to the bit"
     tensors,meta = load_tensors(path)
     if 'policy' not in meta: raise DataError(f"{path} holds no quantized network (its metadata has no bit policy)")
-    graph = trace(model, tuple(json.loads(meta['shape'])))
-    quantized = store_all(prepare(graph, Policy(**json.loads(meta['policy'])), init=False))
-    tensors = unpacked_state(tensors, meta.get('packed','{}'))
+    with reading(path, 'give the model.safetensors of a run'):
+        shape,policy = tuple(json.loads(meta['shape'])),Policy(**json.loads(meta['policy']))
+        if shape!=tuple(getattr(getattr(model,'card',None), 'shape', shape)): raise DataError(f"{path} takes images of shape {shape}, the network others: give its own")
+        tensors,quantized = unpacked_state(tensors, meta.get('packed','{}')),store_all(prepare(trace(model,shape), policy, init=False))
+    if bad := [k for k,t in tensors.items() if t.is_floating_point() and not t.float().isfinite().all()]:
+        raise DataError(f"{path} holds NaN or infinity in {bad[0]}: make it again")
     try: quantized.load_state_dict(tensors)
     except RuntimeError: raise DataError(f"{path} holds a quantized network of another architecture: give the model it was made from") from None
     return quantized

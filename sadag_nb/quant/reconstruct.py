@@ -8,14 +8,14 @@ __all__ = ['rounding_lr', 'activation_lr', 'reconstruct', 'quantize']
 # %% ../../nbs/quant/25_reconstruct.ipynb #b8c8041b
 import math, time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable
 import torch, torch.fx as fx, torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
-from ..core import (DataError, Progress, SadagError, SettingError, at_least, autocast, default_device, fast_dtype,
-                           keep_memory, load_tensors, save_tensors, seeded)
+from ..core import (DataError, Diverged, Progress, SadagError, SettingError, Watched, at_least, autocast, default_device,
+                           fast_dtype, keep_memory, load_tensors, save_tensors, seeded, steadily, within_memory)
 from ..ranks import as_first, averaged, check_part, from_first, part, parted, rank
 from ..graph.trace import clone, trace
 from ..graph.units import Unit, cut
@@ -78,12 +78,12 @@ def _store(unit:Unit):
         if isinstance(p:=weight_of(layer), AdaRound): store(layer, *p.decided())
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #17e5ae48
-def _optimizers(rounders:list, steppers:list, steps:int, lr_weight_step:float, lr_activation_step:float):
+def _optimizers(rounders:list, steppers:list, steps:int, lr_weight_step:float, lr_activation_step:float, pace:float=1.):
     "Adam over roundings, weight steps and activation steps, and the schedule of the last"
     groups = [dict(params=[r.v for r in rounders], lr=rounding_lr(steps)),
               dict(params=[r.delta for r in rounders], lr=lr_weight_step),
               dict(params=[q.delta for q in steppers], lr=lr_activation_step)]
-    groups = [g for g in groups if g['params']]
+    groups = [dict(g, lr=pace*g['lr']) for g in groups if g['params']]
     opt = torch.optim.Adam(groups, fused=True)
     cosine = lambda i: .5*(1+math.cos(math.pi*i/steps))
     rates = [cosine if g is groups[-1] and steppers else (lambda i: 1.) for g in groups]
@@ -93,7 +93,7 @@ def _optimizers(rounders:list, steppers:list, steps:int, lr_weight_step:float, l
 @dataclass(frozen=True)
 class _Settings:
     "What `reconstruct` was told"
-    steps:int; batch:int; seed:int; lam:float; rates:tuple; dtype:torch.dtype
+    steps:int; batch:int; seed:int; lam:float; rates:tuple; dtype:torch.dtype; pace:float=1.
 
 def _loss(unit:Unit, rounders:list, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, t:float, s:_Settings):
     "Relative error and rounding penalty of one batch, at share `t` of the steps"
@@ -121,7 +121,7 @@ def _learn(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, s:_Set
     rounders,steppers = _adaptive(unit),quantizers(unit.module)
     parameters = [p for r in rounders for p in (r.v,r.delta)]+[q.delta for q in steppers]
     if not parameters: return []
-    (opt,schedule),rows = _optimizers(rounders, steppers, s.steps, *s.rates),[]
+    (opt,schedule),rows,watched = _optimizers(rounders, steppers, s.steps, *s.rates, s.pace),[],Watched(30)
     with _learning(parameters, steppers), seeded(s.seed,'reconstruct',unit.end), parted(min(s.batch,len(x))):
         for i in range(s.steps):
             error,penalty = _loss(unit, rounders, x, xq, target, nearest, i/s.steps, s)
@@ -129,7 +129,8 @@ def _learn(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, s:_Set
             averaged([p.grad for p in parameters]+[error.detach()])
             opt.step(); schedule.step()
             progress.step(error=error)
-            if i%max(1,s.steps//20)==0 or i==s.steps-1: rows.append((i, error.detach(), penalty.detach()))
+            if i%max(1,s.steps//20)==0 or i==s.steps-1: rows.append((i, error.detach(), penalty.detach())); watched(i, error.item())
+    if not all(p.isfinite().all() for p in parameters): raise Diverged('steps or roundings that are no numbers')
     return rows
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #0007ca85
@@ -147,10 +148,22 @@ def _restored(unit:Unit, file:Path|None) -> bool:
     if not file or not file.is_file(): return False
     try: state = load_tensors(file)[0]
     except SadagError: return False
+    if {k:v.shape for k,v in state.items()}!={k:v.shape for k,v in unit.module.state_dict().items()}: return False
     for layer in layers(unit.module).values():
         if type(p:=weight_of(layer)) is Nearest: store(layer, p.grid().integers(layer.parametrizations.weight.original), p.grid())
     unit.module.load_state_dict(state)
     return True
+
+# %% ../../nbs/quant/25_reconstruct.ipynb #bde65d3c
+def _steady(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, s:_Settings, progress, log) -> tuple: # as `_rebuild`
+    "Rebuild one unit, at the first pace at which it does not diverge"
+    if not target.isfinite().all(): raise SadagError(f"unit {unit.name} of the full-precision network gives NaN or infinity: give other images or weights")
+    before = {l:weight_of(l) for l in layers(unit.module).values()}
+    def attempt(pace):
+        for l,p in before.items(): l.parametrizations.weight[0] = p
+        return _rebuild(unit, x, xq, target, replace(s, pace=pace), progress)
+    smaller = f'give fewer images, like {max(1,len(x)//2)}, or fewer in a step, like {max(1,s.batch//2)}'
+    with within_memory(f'reconstructing unit {unit.name} on {len(x)} images', smaller): return steadily(attempt, f'unit {unit.name}', log)
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #c34ec8e1
 def reconstruct(model:fx.GraphModule, # from `prepare`; changed in place
@@ -186,7 +199,7 @@ def _unit(unit:Unit, x:Tensor, xq:Tensor, s:_Settings, progress, log, file:Path|
     with full_precision(unit.module): target = _through(unit.module, x)
     done = from_first(_restored, unit, file)
     if done: as_first(store_all(unit.module)); progress.step(s.steps)
-    else: rows,nearest = _rebuild(unit, x, xq, target, s, progress)
+    else: rows,nearest = _steady(unit, x, xq, target, s, progress, log)
     out = _through(unit.module, xq); error = (out-target).square().mean()
     if not error.isfinite(): raise SadagError(f"unit {unit.name} diverged: give smaller learning rates, or other images")
     if not done and file and rank()==0: save_tensors(file, unit.module.state_dict())

@@ -6,15 +6,15 @@
 __all__ = ['EVERY', 'Networks', 'State', 'Optimizers', 'synthesize']
 
 # %% ../../nbs/synth/36_synthesize.ipynb #1e678da0
-import math
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Callable
 import torch, torch.fx as fx
 from fastcore.basics import patch
 from torch import Tensor, nn
-from ..core import (Progress, SadagError, at_least, autocast, default_device, fast_dtype, generator, keep_memory, load_tensors, save_tensors,
-                           seeded)
+from ..core import (Diverged, Progress, SadagError, Watched, at_least, autocast, default_device, fast_dtype, generator, keep_memory,
+                           load_tensors, save_tensors, seeded, steadily, within_memory)
 from ..ranks import alone, collected, owners, rank
 from ..graph.probe import Reading, features, last_layers, probe
 from ..graph.trace import fold, module_of, trace
@@ -143,13 +143,13 @@ def _run_phase(nets:Networks, source:nn.Module, phase:Phase, steps:int, opt:Opti
 
 # %% ../../nbs/synth/36_synthesize.ipynb #df5a5f33
 def _reporter(log, watch, progress, batch:int, start:int, name:str):
-    "Called after each step: shows progress, and every few steps reads and logs the losses, then calls `watch`"
+    "Called after each step: shows progress, and every few steps reads, checks and logs the losses, then calls `watch`"
+    watched = Watched()
     def report(i, steps, loss, losses, opt):
         progress.step(loss=loss.detach())
         if i%EVERY and i!=steps-1: return
         total = loss.item()
-        if not math.isfinite(total): raise SadagError(f"synthesis diverged in step {start+i} of batch {batch}: give smaller learning rates")
-        opt.plateau.step(total)
+        watched(start+i, total); opt.plateau.step(total)
         if log: log(stage='synthesize', batch=batch, step=start+i, phase=name, loss=total, **{k:l.item() for k,l in losses.items()})
         if watch: watch()
     return report
@@ -187,7 +187,24 @@ def _gradients_of(nets:Networks, done:list): # None without any
 
 @torch.no_grad()
 def _images(nets, source) -> Tensor: # float32, on the CPU
-    with autocast(nets.device, nets.dtype): return source(source.z).float().cpu().contiguous()
+    with autocast(nets.device, nets.dtype): return source(source.z).detach().float().cpu().contiguous()
+
+# %% ../../nbs/synth/36_synthesize.ipynb #fc35cc1d
+def _slower(recipe:Recipe, pace:float) -> Recipe:
+    "`recipe` with its learning rates times `pace`"
+    return replace(recipe, phases=tuple(replace(p, lr_source=pace*p.lr_source, lr_embedding=pace*p.lr_embedding) for p in recipe.phases))
+
+def _steady_batch(nets:Networks, n:int, steps:int, keys:tuple, batch:int, log, *rest) -> Tensor: # as for `_make_batch`
+    "Images of one batch, at the first pace at which they do not diverge"
+    recipe = nets.recipe
+    def attempt(pace):
+        nets.recipe = _slower(recipe, pace); x = _make_batch(nets, n, steps, keys, batch, log, *rest)
+        if not x.isfinite().all(): raise Diverged('images that are no numbers')
+        return x
+    try:
+        with within_memory(f'synthesizing {n} images together', f'give a smaller batch, like {max(1,n//2)}'):
+            return steadily(attempt, f'synthesis of batch {batch}', log)
+    finally: nets.recipe = recipe
 
 # %% ../../nbs/synth/36_synthesize.ipynb #02af2658
 def synthesize(model:nn.Module, # a trained network in eval mode
@@ -217,7 +234,7 @@ def synthesize(model:nn.Module, # a trained network in eval mode
             file,size = Path(save)/f'{i:05d}.safetensors' if save else None,sizes[i]
             x = _finished(file, (size,*nets.graph.shape))
             if x is None:
-                x = _make_batch(nets, size, steps, (seed,'batch',i), i, log, watch, progress, done)
+                x = _steady_batch(nets, size, steps, (seed,'batch',i), i, log, watch, progress, done)
                 if file: save_tensors(file, {'images':x})
             else: progress.step(steps)
             done.append(x)
