@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['DEMO', 'DEMO_RECIPES', 'open_device', 'weights_sha256', 'open_network', 'open_labelled', 'open_calibration',
            'checked_images', 'check_folder', 'Followed', 'finished', 'working', 'timed', 'make_images',
-           'run_synthesize', 'check_auto', 'make_policy', 'describe', 'run_quantize', 'open_run', 'run_evaluate',
-           'run_sharpness', 'make_tuned', 'renewing', 'run_finetune', 'run_export', 'measured', 'evaluate_onnx',
-           'nearest', 'calibrated', 'demo']
+           'run_synthesize', 'check_auto', 'make_policy', 'make_model', 'measure', 'describe', 'run_quantize',
+           'open_run', 'run_evaluate', 'run_sharpness', 'make_tuned', 'renewing', 'run_finetune', 'run_export',
+           'measured', 'evaluate_onnx', 'nearest', 'calibrated', 'demo']
 
 # %% ../../nbs/app/70_pipeline.ipynb #445b9a9b
 import hashlib, json, os, shutil, statistics, tempfile, time
@@ -199,12 +199,8 @@ def make_model(run:Run, net:nn.Module, device, x:Tensor, policy:Policy, steps:in
     path,units = run.file('model.safetensors'),run.file('units')
     if not from_first(path.is_file):
         with timed(run, 'reconstruction_seconds'):
-<<<<<<< /tmp/tmpwn8j65zm.txt
             qmodel = quantize(net, x, policy, steps=steps, batch=batch, seed=seed, device=device, log=run.log, save=units,
                               cache_gib=cache_gib)
-=======
-            qmodel = quantize(net, x, policy, steps=steps, batch=batch, seed=seed, device=device, log=run.log, save=units)
->>>>>>> /tmp/tmp6jaewkpv.txt
         from_first(save_quantized, qmodel, path)
     from_first(shutil.rmtree, units, ignore_errors=True)
     return load_quantized(path, net)

@@ -15,18 +15,14 @@ import numpy as np
 import torch, torch.fx as fx, torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
-<<<<<<< /tmp/tmplef9v8x5.txt
-from sadag_nb.core import DataError, ModelError, SettingError, reading, writing
-=======
-from sadag_nb.core import DataError, ModelError, SettingError, frozen, reading, writing
->>>>>>> /tmp/tmp936dd0ls.txt
-from sadag_nb.deploy.pack import pack, place
-from sadag_nb.graph.trace import (HARDTANH, MAXPOOL, RELU, RELU6, BatchNorm, Layer, clamp_limits, clone, fold, kind_of, module_of, nodes_of,
+from ..core import DataError, ModelError, SettingError, reading, writing
+from .pack import pack, place
+from ..graph.trace import (HARDTANH, MAXPOOL, RELU, RELU6, BatchNorm, Layer, clamp_limits, clone, fold, kind_of, module_of, nodes_of,
                                   setting, shape_of)
-from sadag_nb.models.zoo import Card
-from sadag_nb.quant.integers import Integers, codes_of, in_integers, quantized, to_codes
-from sadag_nb.quant.lsq import ActivationQuantizer
-from sadag_nb.quant.uniform import Grid
+from ..models.zoo import Card
+from ..quant.integers import Integers, codes_of, in_integers, quantized, to_codes
+from ..quant.lsq import ActivationQuantizer
+from ..quant.uniform import Grid
 
 # %% ../../nbs/deploy/61_onnx.ipynb #c0185db6
 class Value(NamedTuple):

@@ -150,11 +150,7 @@ def _optimizers(rounders:list, steppers:list, steps:int, lr_weight_step:float, l
 @dataclass(frozen=True)
 class _Settings:
     "What `reconstruct` was told"
-<<<<<<< /tmp/tmptr4j5pmu.txt
     steps:int; batch:int; seed:int; lam:float; rates:tuple; dtype:torch.dtype; cache:Cache; pace:float=1.
-=======
-    steps:int; batch:int; seed:int; lam:float; rates:tuple; dtype:torch.dtype; pace:float=1.
->>>>>>> /tmp/tmpi5v0wl7v.txt
 
 def _loss(unit:Unit, rounders:list, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, t:float, s:_Settings):
     "Relative error and rounding penalty of one batch, at share `t` of the steps"
@@ -265,11 +261,7 @@ def _unit(unit:Unit, x:Tensor, xq:Tensor, s:_Settings, progress, log, file:Path|
     done = from_first(_restored, unit, file)
     if done: as_first(store_all(unit.module)); progress.step(s.steps)
     else: rows,nearest = _steady(unit, x, xq, target, s, progress, log)
-<<<<<<< /tmp/tmpc4_cq63k.txt
     out = _through(unit.module, xq, s.cache); error = _mean_square(out, target)
-=======
-    out = _through(unit.module, xq); error = (out-target).square().mean()
->>>>>>> /tmp/tmpgp66g_km.txt
     if not error.isfinite(): raise SadagError(f"unit {unit.name} diverged: give smaller learning rates, or other images")
     if not done and file and rank()==0: save_tensors(file, unit.module.state_dict())
     if not done and log and rank()==0: _log_unit(log, unit, rows, nearest, error, time.perf_counter()-start)

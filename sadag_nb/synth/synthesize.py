@@ -7,35 +7,26 @@ __all__ = ['EVERY', 'MOST', 'Networks', 'State', 'Optimizers', 'synthesize']
 
 # %% ../../nbs/synth/36_synthesize.ipynb #1e678da0
 from dataclasses import replace
-<<<<<<< /tmp/tmp7rxrom8x.txt
 from functools import cache, cached_property, partial
-=======
-from functools import cached_property, partial
->>>>>>> /tmp/tmpcw6tqs_y.txt
 from pathlib import Path
 from typing import Callable
 import torch, torch.fx as fx
 from fastcore.basics import patch
 from torch import Tensor, nn
-<<<<<<< /tmp/tmp7rxrom8x.txt
-from sadag_nb.core import (Diverged, ModelError, Progress, SadagError, Watched, at_least, autocast, default_device, fast_dtype,
+from ..core import (Diverged, ModelError, Progress, SadagError, Watched, at_least, autocast, default_device, fast_dtype,
                            generator, keep_memory, load_tensors, save_tensors, seeded, steadily, within_memory)
-=======
-from sadag_nb.core import (Diverged, Progress, SadagError, Watched, at_least, autocast, default_device, fast_dtype, generator, keep_memory,
-                           load_tensors, save_tensors, seeded, steadily, within_memory)
->>>>>>> /tmp/tmpcw6tqs_y.txt
-from sadag_nb.ranks import alone, collected, owners, rank
-from sadag_nb.graph.probe import Reading, features, last_layers, last_linear, probe
-from sadag_nb.graph.trace import fold, module_of, trace
-from sadag_nb.quant.policy import Policy
-from sadag_nb.quant.prepare import prepare
-from sadag_nb.quant.reconstruct import reconstruct
-from sadag_nb.quant.uniform import search_grid
-from sadag_nb.synth.bn_statistics import channel_weights
-from sadag_nb.synth.gradient_matching import curved, layer_factors, matched_cosine, per_sample, stacked, together, worst_direction
-from sadag_nb.synth.label_terms import crops, slack_margins
-from sadag_nb.synth.recipes import TERMS, Phase, Recipe, get_recipe
-from sadag_nb.synth.source import make_source, neighbours
+from ..ranks import alone, collected, owners, rank
+from ..graph.probe import Reading, features, last_layers, last_linear, probe
+from ..graph.trace import fold, module_of, trace
+from ..quant.policy import Policy
+from ..quant.prepare import prepare
+from ..quant.reconstruct import reconstruct
+from ..quant.uniform import search_grid
+from .bn_statistics import channel_weights
+from .gradient_matching import curved, layer_factors, matched_cosine, per_sample, stacked, together, worst_direction
+from .label_terms import crops, slack_margins
+from .recipes import TERMS, Phase, Recipe, get_recipe
+from .source import make_source, neighbours
 
 # %% ../../nbs/synth/36_synthesize.ipynb #d306c7de
 def _ready(net:nn.Module, device, dtype) -> nn.Module:
