@@ -13,13 +13,14 @@ from sadag_nb.models.zoo import pretrained, resnet20
 OWN = '''
 import torch
 from torch import nn
-def net(bn=True, bias=False, head=True):
+def net(bn=True, bias=False, head=True, classes=3):
     return nn.Sequential(nn.Conv2d(1,4,3,bias=bias), nn.BatchNorm2d(4) if bn else nn.Identity(), nn.ReLU(),
-                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4,3) if head else nn.Identity()).eval()
+                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4,classes) if head else nn.Identity()).eval()
 def sound(): return net()
 def no_batch_norm(): return net(bn=False)
 def folded(): return net(bn=False, bias=True)
 def no_linear(): return net(head=False)
+def one_output(): return net(classes=1)
 def training(): return net().train()
 def not_a_number():
     m = net(); m[0].weight.data[0] = float('nan')
@@ -76,6 +77,7 @@ BAD = {  # what: (command, words the sentence holds)
     'unknown torchvision model': ('synthesize --model torchvision:resnet81 --weights random', 'resnet18'),
     'no weights':        ('synthesize --model torchvision:resnet18', 'random'),
     'unknown recipe':    (f'synthesize {DIGITS} --recipe sadga', 'sadag'),
+    'recipe of classes without classes': (f'synthesize {own("one_output")} --recipe gdfq', 'asks for images of given classes'),
     'too few bits':      (f'quantize {DIGITS} --bits w1a4', '2|bits'),
     'too many bits':     (f'quantize {DIGITS} --bits w4a9', '8|bits'),
     'bits unreadable':   (f'quantize {DIGITS} --bits four', 'w4a4'),

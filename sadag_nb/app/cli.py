@@ -117,8 +117,8 @@ def telling(module:str, name:str):
 # %% ../../nbs/app/72_cli.ipynb #cbc8ceca
 def recipes():
     "Print each recipe's name, source of images, loss terms and origin"
-    from sadag_nb.synth.recipes import RECIPES
-    for recipe in RECIPES.values(): print(recipe)
+    from sadag_nb.synth.recipes import recipe_table
+    print(recipe_table())
 
 def sweeps():
     "Print each sweep's name, title, size and cases"

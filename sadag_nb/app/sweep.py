@@ -27,7 +27,7 @@ from ..quant.policy import parse_bits
 from ..quant.prepare import load_quantized, prepare, save_quantized
 from ..quant.reconstruct import quantize
 from ..synth import priors # registers its terms
-from ..synth.recipes import Phase, Recipe, get_recipe, nearest_name
+from ..synth.recipes import RECIPES, Phase, Recipe, get_recipe, nearest_name
 from ..synth.select import SELECTIONS, gradient_factors, select
 from ..synth.synthesize import synthesize
 from ..train.finetune import Tuning, finetune
@@ -78,9 +78,9 @@ def _key(name:str, **decides) -> str:
     return f"{name}-{hashlib.sha256(json.dumps(decides, sort_keys=True, default=asdict).encode()).hexdigest()[:12]}"
 
 def _what(recipe) -> dict|str:
-    "What a recipe does, whatever it is called"
+    "What a recipe does, whatever it is called; settings that it leaves alone do not count"
     if str(recipe).startswith(REAL): return recipe
-    return {k:v for k,v in asdict(get_recipe(recipe)).items() if k not in ('name','paper')}
+    return {k:v for k,v in asdict(get_recipe(recipe)).items() if k not in ('name','paper') and v!={}}
 
 # %% ../../nbs/app/75_sweep.ipynb #5bfd6760
 class Bench:
@@ -331,6 +331,12 @@ add_sweep(Sweep('ablation', "SADAG's choices, one changed at a time", (
 _idle = replace(_sadag.phases[1], terms={'bn':1.}, restart=True, lr_source=0., lr_embedding=0.)
 add_sweep(Sweep('figure1', 'Images after the warm-up, and at the end', (
     Case('after warm-up', replace(_sadag, name='after-warm-up', phases=(_sadag.phases[0],_idle))), Case('sadag','sadag')), ('w2a2',)))
+
+# %% ../../nbs/app/75_sweep.ipynb #5fc4b751
+_controls = ('noise','sadag-paper','sadag-released') # the last two are variants, not other criteria
+add_sweep(Sweep('criteria', 'Published criteria, one calibration set each, the same quantizer', (
+    *(Case(name,name) for name in ('genie','sadag',*(r for r in RECIPES if r not in ('genie','sadag',*_controls)))),
+    Case('noise','noise'), Case('real','real-random')), ('w2a2','w4a4')))
 
 # %% ../../nbs/app/75_sweep.ipynb #9c7bbfed
 def _tuned(name, nearest=False, **how): return Case(name, 'sadag', finetune=Tuning(**how), nearest=nearest)

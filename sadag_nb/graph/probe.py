@@ -34,14 +34,17 @@ class _ReportingNorm(torch.autograd.Function):
 # %% ../../nbs/graph/11_probe.ipynb #76c45839
 class ReportingNorm(nn.Module):
     "Batch norm in eval mode that returns (output, mean, variance), the two in units of the stored statistics"
-    def __init__(self, bn:nn.Module):
+    def __init__(self, bn:nn.Module, each:bool=False): # of each image, not of the batch
         super().__init__()
-        c = bn.num_features
+        c,self.each = bn.num_features,each
         self.register_buffer('mean', bn.running_mean.clone()); self.register_buffer('inv_std', (bn.running_var+bn.eps).rsqrt())
         self.register_buffer('weight', bn.weight.detach().clone() if bn.affine else torch.ones(c))
         self.register_buffer('bias', bn.bias.detach().clone() if bn.affine else torch.zeros(c))
     def forward(self, x): # (n, c, ...)
-        return _ReportingNorm.apply(x, self.mean, self.inv_std, self.weight, self.bias)
+        if not self.each: return _ReportingNorm.apply(x, self.mean, self.inv_std, self.weight, self.bias)
+        v,m = torch.var_mean(x.to(self.mean.dtype).reshape(*x.shape[:2],-1), 2, correction=0) # (n, c)
+        scale = self.weight*self.inv_std
+        return _affine(x, scale, self.bias-self.mean*scale), (m-self.mean)*self.inv_std, v*self.inv_std**2
 
 # %% ../../nbs/graph/11_probe.ipynb #c4d70969
 def shifted(x:Tensor, s:int, dim:int) -> Tensor: # same shape
@@ -117,20 +120,21 @@ def _report_reading(graph:fx.GraphModule, layers:int, means=(), variances=()):
 # %% ../../nbs/graph/11_probe.ipynb #2b7d1661
 def probe(graph:fx.GraphModule, # from `trace`
           swing:bool=False, # strided convolutions swing
-          layers:int=1 # report what so many last layers read
+          layers:int=1, # report what so many last layers read
+          each:bool=False # means and variances of each image, (n, c_l), not of the batch
          ) -> nn.Module: # x (n,c,h,w) -> `Reading`
     "`graph` as a function that reports features and batch-norm statistics"
     check_norms(graph); last_linear(graph)
     graph = clone(graph)
-    means,variances = zip(*[_report(n, graph) for n in nodes_of(graph, BatchNorm)])
+    means,variances = zip(*[_report(n, graph, each) for n in nodes_of(graph, BatchNorm)])
     if swing: _swing(graph)
     return _report_reading(graph, layers, means, variances)
 
 # %% ../../nbs/graph/11_probe.ipynb #0ae7cd28
-def _report(bn:fx.Node, graph:fx.GraphModule) -> tuple: # nodes of the mean and the variance
+def _report(bn:fx.Node, graph:fx.GraphModule, each:bool) -> tuple: # nodes of the mean and the variance
     "Replace batch norm `bn` by a reporting one under a name of its own, as a shared batch norm reports at each call"
     name = f'reporting_{bn.name}'
-    graph.add_submodule(name, ReportingNorm(module_of(bn,graph)))
+    graph.add_submodule(name, ReportingNorm(module_of(bn,graph), each))
     with graph.graph.inserting_after(bn): call = graph.graph.call_module(name, bn.args, bn.kwargs)
     with graph.graph.inserting_after(call): y,m,v = [graph.graph.call_function(_item, (call,i)) for i in (0,1,2)]
     bn.replace_all_uses_with(y); graph.graph.erase_node(bn)

@@ -7,16 +7,16 @@ __all__ = ['EVERY', 'Networks', 'State', 'Optimizers', 'synthesize']
 
 # %% ../../nbs/synth/36_synthesize.ipynb #1e678da0
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Callable
 import torch, torch.fx as fx
 from fastcore.basics import patch
 from torch import Tensor, nn
-from ..core import (Diverged, Progress, SadagError, Watched, at_least, autocast, default_device, fast_dtype, generator, keep_memory,
-                           load_tensors, save_tensors, seeded, steadily, within_memory)
+from ..core import (Diverged, ModelError, Progress, SadagError, Watched, at_least, autocast, default_device, fast_dtype, generator,
+                           keep_memory, load_tensors, save_tensors, seeded, steadily, within_memory)
 from ..ranks import alone, collected, owners, rank
-from ..graph.probe import Reading, features, last_layers, probe
+from ..graph.probe import Reading, features, last_layers, last_linear, probe
 from ..graph.trace import fold, module_of, trace
 from ..quant.policy import Policy
 from ..quant.prepare import prepare
@@ -24,6 +24,7 @@ from ..quant.reconstruct import reconstruct
 from ..quant.uniform import search_grid
 from .bn_statistics import channel_weights
 from .gradient_matching import curved, layer_factors, matched_cosine, per_sample, stacked, together, worst_direction
+from .label_terms import crops, slack_margins
 from .recipes import TERMS, Phase, Recipe, get_recipe
 from .source import make_source, neighbours
 
@@ -37,27 +38,51 @@ def _ready(net:nn.Module, device, dtype) -> nn.Module:
 
 # %% ../../nbs/synth/36_synthesize.ipynb #9e53a5b5
 class Networks:
-    "The full-precision network in the forms that synthesis runs, frozen"
+    "The full-precision network in the forms that synthesis runs, frozen; what few recipes need is made when first asked for"
     def __init__(self, graph:fx.GraphModule, recipe:Recipe, device, dtype):
         self.graph,self.recipe,self.device,self.dtype = graph,recipe,device,dtype
-        self.folded = fold(graph)
-        self.probes = {s:_ready(probe(graph, s, recipe.layers), device, dtype) for s in {p.swing for p in recipe.phases}}
-        self.weights = next((channel_weights(p) for p in self.probes.values()), None)
-        self.plain = _ready(features(fold(graph), recipe.layers), device, dtype)
-        self.differences,self.proxy = None,None
+        self.probes = self.probing()
+        self.classes = module_of(last_linear(graph), graph).out_features
+        if recipe.labelled() and self.classes<2:
+            raise ModelError(f"the recipe {recipe.name} asks for images of given classes, and the network's last layer has "
+                             f"{self.classes} output: choose a recipe without classes, like sadag")
+        self.folded,self.weights = fold(graph),next((channel_weights(p) for p in self.probes.values()), None)
+        self.plain,self.margins = _ready(features(fold(graph), recipe.layers), device, dtype),cache(self._margins)
+    def probing(self, **kwargs) -> dict: # swing or not -> `probe`
+        return {s:_ready(probe(self.graph, s, self.recipe.layers, **kwargs), self.device, self.dtype) for s in {p.swing for p in self.recipe.phases}}
+    @cached_property
+    def each(self) -> dict: return self.probing(each=True)
+    @cached_property
+    def differences(self) -> list: return [self.difference(n) for n in last_layers(self.folded, self.recipe.layers)] # (weight, layer)
+    @cached_property
+    def proxy(self) -> nn.Module: return self.made_proxy() # x -> `Reading`
     def quantized(self, images:Tensor):
-        "Make what gradients are taken of: the last layers' quantized weights, or the quantized network"
-        r = self.recipe
-        if r.residual=='layer': self.differences = [self.difference(n) for n in last_layers(self.folded, r.layers)]
-        else:
-            model = prepare(self.graph, r.proxy).to(self.device)
-            if r.proxy_steps: model = reconstruct(model, images, r.proxy_steps, dtype=self.dtype)
-            self.proxy = _ready(features(model), self.device, self.dtype)
-    def difference(self, node:fx.Node) -> tuple[Tensor,nn.Module]: # and the layer
-        "Quantized minus full-precision weight of the layer that `node` calls"
-        layer,bits = module_of(node, self.folded),Policy(self.recipe.proxy).resolve(self.graph)[node.target].weights
-        w = layer.weight.detach()
-        return (search_grid(w,bits)(w)-w).to(self.device), layer
+        "Quantized weights and network are to be made anew, on these `images`"
+        self.images = images
+        for made in ('differences','proxy'): self.__dict__.pop(made, None)
+
+# %% ../../nbs/synth/36_synthesize.ipynb #850edfb9
+@patch
+def difference(self:Networks, node:fx.Node) -> tuple[Tensor,nn.Module]: # and the layer
+    "Quantized minus full-precision weight of the layer that `node` calls"
+    layer,bits = module_of(node, self.folded),Policy(self.recipe.proxy).resolve(self.graph)[node.target].weights
+    w = layer.weight.detach()
+    return (search_grid(w,bits)(w)-w).to(self.device), layer
+
+@patch
+@torch.enable_grad()
+def made_proxy(self:Networks) -> nn.Module: # x -> `Reading`
+    "The quantized network: what residuals of the network are of, and the student"
+    r = self.recipe; model = prepare(self.graph, r.proxy).to(self.device)
+    if r.proxy_steps: model = reconstruct(model, self.images, r.proxy_steps, dtype=self.dtype)
+    return _ready(features(model), self.device, self.dtype)
+
+@patch
+@torch.no_grad()
+def _margins(self:Networks, share:float) -> list: # of (2, 1), a layer each
+    "DSG's margins, from 256 Gaussian images"
+    x = torch.randn(256, *self.graph.shape, generator=generator('margins')).to(self.device)
+    with autocast(self.device, self.dtype): return slack_margins(next(iter(self.each.values()))(x), self.weights, share)
 
 # %% ../../nbs/synth/36_synthesize.ipynb #3e862354
 @patch
@@ -68,18 +93,32 @@ def of_layers(self:Networks, reading:Reading) -> list: # of (a, r), a layer each
 @patch
 def factors(self:Networks, images:Callable) -> list: # of (a, r), a layer each
     "Factors of the gradients of what `images()` makes, (n, c, h, w)"
-    own = self.recipe.residual=='layer'
-    with autocast(self.device, self.dtype): x = images(); full,quantized = self.plain(x),None if own else self.proxy(x)
+    own = self.recipe.residual=='layer'; proxy = None if own else self.proxy
+    with autocast(self.device, self.dtype): x = images(); full,quantized = self.plain(x),None if own else proxy(x)
     return self.of_layers(full) if own else [(quantized.features, quantized.logits.float()-full.logits.float())]
 
 # %% ../../nbs/synth/36_synthesize.ipynb #5c25ee9c
 class State:
     "Images of a step and what can be known of them; each thing is computed when first asked for"
-    def __init__(self, nets:Networks, source:nn.Module, x:Tensor, reading:Reading, step:int, earlier):
-        self.nets,self.source,self.x,self.reading,self.earlier = nets,source,x,reading,earlier
+    def __init__(self, nets:Networks, source:nn.Module, x:Tensor, swing:bool, step:int, earlier=None):
+        self.nets,self.source,self.x,self.swing,self.earlier = nets,source,x,swing,earlier
         self.recipe,self.weights = nets.recipe,nets.weights
         m = max(1, round(len(x)*self.recipe.neighbours))
         self.part = (torch.arange(m)+step*m).remainder(len(x)).to(x.device) # the share looked at in this step
+    def read(self, network) -> Reading: # of what is seen of the images
+        with autocast(self.nets.device, self.nets.dtype): return network(self.seen)
+    @cached_property
+    def seen(self) -> Tensor: return crops(self.x, **self.recipe.crops) if self.recipe.crops else self.x # (n, c, h, w)
+    @cached_property
+    def reading(self) -> Reading: return self.read(self.nets.probes[self.swing])
+    @cached_property
+    def each(self) -> Reading: return self.read(self.nets.each[self.swing]) # statistics are each image's own
+    @cached_property
+    def student(self) -> Tensor: proxy = self.nets.proxy; return self.read(proxy).logits # (n, classes)
+    @property
+    def target(self) -> Tensor: # (n, classes)
+        if self.source.target is None: raise ModelError("a loss term asks for classes, and the network has one output: leave it out")
+        return self.source.target
     @cached_property
     def gradients(self): # of all images, or, with the network's residual, of the part
         own = self.recipe.residual=='layer'
@@ -89,7 +128,7 @@ class State:
         g = self.gradients if self.recipe.residual=='network' else per_sample(lambda f: f[self.part], self.gradients)
         z = self.source.z[self.part]
         eps = self.perturbation(g, z)
-        around = self.nets.factors(lambda: neighbours(self.source, z+eps))
+        around = self.nets.factors(lambda: neighbours(self.source, z+eps, self.part))
         return curved(g, around[0][0]) if self.recipe.hessian=='exact' else g, stacked(around)
 
 # %% ../../nbs/synth/36_synthesize.ipynb #39ad3a49
@@ -97,7 +136,7 @@ class State:
 def perturbation(self:State, g, z:Tensor) -> Tensor: # of each embedding in z, constant
     "A random direction, or the worst: equation (17) from a random start"
     fixed,at = per_sample(Tensor.detach, g),z.detach()
-    def distance(eps): return 1-matched_cosine(fixed, stacked(self.nets.factors(lambda: neighbours(self.source, at+eps))))
+    def distance(eps): return 1-matched_cosine(fixed, stacked(self.nets.factors(lambda: neighbours(self.source, at+eps, self.part))))
     r = self.recipe
     return worst_direction(distance, z.shape, r.rho, iterations=int(r.direction=='worst'), device=z.device)
 
@@ -131,11 +170,11 @@ def _balance(losses:dict, phase:Phase, z:Tensor) -> dict: # factor of each term,
 # %% ../../nbs/synth/36_synthesize.ipynb #a5721ad5
 def _run_phase(nets:Networks, source:nn.Module, phase:Phase, steps:int, opt:Optimizers, report:Callable, earlier):
     "Minimise the phase's terms for `steps` steps"
-    probed,factors = nets.probes[phase.swing],None
+    factors = None
     for i in range(steps):
-        with autocast(nets.device, nets.dtype): x = source(source.z); reading = probed(x)
-        state = State(nets, source, x, reading, i, earlier)
-        losses = {k:TERMS[k](state) for k in phase.terms} # in float32: 1-cos is small
+        with autocast(nets.device, nets.dtype): x = source(source.z)
+        state = State(nets, source, x, phase.swing, i, earlier)
+        losses = {k:TERMS[k](state, **nets.recipe.settings.get(k,{})) for k in phase.terms} # in float32: 1-cos is small
         factors = factors or _balance(losses, phase, source.z)
         loss = sum(factors[k]*l for k,l in losses.items())
         opt.step(loss)
@@ -161,18 +200,18 @@ def _shared_out(phases, steps:int) -> list[int]:
     for p in phases: done += p.share/total; ends.append(round(done*steps))
     return [b-a for a,b in zip([0,*ends], ends)]
 
-def _needs_gradients(phase:Phase) -> bool: return bool(set(phase.terms)-{'bn'}) # terms beyond the statistics
+def _beyond_statistics(phase:Phase) -> bool: return bool(set(phase.terms)-{'bn'}) # may need a quantized network
 
 # %% ../../nbs/synth/36_synthesize.ipynb #e022c62b
 def _make_batch(nets:Networks, n:int, steps:int, keys:tuple, batch:int, log, watch, progress, done:list) -> Tensor: # (n, c, h, w)
     "Images of one batch"
     recipe,shape = nets.recipe,nets.graph.shape
     if not recipe.phases: return torch.randn(n, *shape, generator=generator(*keys,'noise'))
-    source = make_source(recipe.source, shape, n, *keys, device=nets.device).train()
+    source = make_source(recipe.source, shape, n, *keys, classes=nets.classes, labels=recipe.labels, device=nets.device).train()
     opt,start,earlier = None,0,None
     with seeded(*keys,'steps'):
         for k,(phase,count) in enumerate(zip(recipe.phases, _shared_out(recipe.phases,steps))):
-            if _needs_gradients(phase): nets.quantized(_images(nets,source)); earlier = _gradients_of(nets,done)
+            if _beyond_statistics(phase): nets.quantized(_images(nets,source)); earlier = _gradients_of(nets,done)
             opt = Optimizers(source, phase) if opt is None or phase.restart else opt
             report = _reporter(log, watch and partial(watch,source), progress, batch, start, f'{k+1}: {" + ".join(phase.terms)}')
             _run_phase(nets, source, phase, count, opt, report, earlier)
