@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['SIXTHS', 'SLOTS', 'SWING', 'OF_TERM', 'RUNGS', 'ETA', 'FIRST_SEED', 'TO_THE_TOP', 'Knob', 'knobs', 'slots', 'compose',
-           'params_of', 'published', 'check_rungs', 'climb', 'open_study', 'sampler', 'finished', 'next_trial', 'seek',
-           'held_out', 'scorer', 'trials_of', 'ranked', 'best_of', 'run_search', 'told_trial', 'search_table']
+           'params_of', 'published', 'check_rungs', 'climb', 'Halving', 'open_study', 'sampler', 'finished',
+           'next_trial', 'seek', 'held_out', 'scorer', 'trials_of', 'ranked', 'best_of', 'run_search', 'told_trial',
+           'search_table']
 
 # %% ../../nbs/app/77_search.ipynb #fbcdf322
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Callable
 import numpy as np, optuna
 from optuna.storages import JournalStorage
@@ -113,10 +115,15 @@ def climb(trial, # of Optuna
     return True
 
 # %% ../../nbs/app/77_search.ipynb #a65621e4
+class Halving(optuna.pruners.SuccessiveHalvingPruner):
+    "Successive halving among finished trials: the scores of one that was killed are not counted beside those of its repetition"
+    def prune(self, study, trial):
+        return super().prune(SimpleNamespace(get_trials=lambda **_: finished(study), _storage=study._storage, direction=study.direction), trial)
+
 def open_study(file) -> optuna.Study:
     "The study whose journal is `file`, new or begun; what a killed process left is marked as failed"
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=ETA)
+    pruner = Halving(min_resource=1, reduction_factor=ETA)
     study = optuna.create_study(storage=JournalStorage(JournalFileBackend(str(file))), study_name='search', direction='maximize',
                                 pruner=pruner, load_if_exists=True)
     for t in study.get_trials(states=(TrialState.RUNNING,)): study.tell(t.number, state=TrialState.FAIL)

@@ -56,7 +56,7 @@ def _(s): return soft_loss(s.reading.logits, s.target)
 @term('margin', labelled=True)
 def _(s, low=.05, high=.8): return margin_loss(s.reading.features, s.target, low, high)
 
-@term('entropy')
+@term('adaptability')
 def _(s, low=.3, high=.8): return band(disagreement(s.reading.logits, s.student), low, high).mean()
 
 @term('disagreement', labelled=True)
@@ -160,11 +160,11 @@ add_recipe(replace(_sadag, name='sadag-released', rho=1., residual='network', ne
 _mean,_direct = {'bn':{'mean':True}},dict(balanced=False, lr_embedding=.5)
 def _made(terms:dict, share:float=1.) -> Phase: # embeddings stay as drawn
     return Phase(share, terms, balanced=False, lr_source=.001, lr_embedding=0.)
-def _adaptive(name, paper, disagreement, agreement, **entropy) -> Recipe:
+def _adaptive(name, paper, disagreement, agreement, **band) -> Recipe:
     "A student is prepared on images of the drawn classes; then how it differs from the teacher is kept in a band"
-    later = {'bn':1., 'entropy':1., 'disagreement':disagreement, 'agreement':agreement}
+    later = {'bn':1., 'adaptability':1., 'disagreement':disagreement, 'agreement':agreement}
     return Recipe(name, paper, (_made({'classes':1.,'bn':.1}, 1/3), _made(later, 2/3)), 'conditional', proxy='w4a4', proxy_steps=50,
-                  settings=dict(_mean, entropy=entropy))
+                  settings=dict(_mean, adaptability=band))
 
 add_recipe(Recipe('dsg', 'Zhang et al., CVPR 2021', (Phase(1., {'slack':1.}, **_direct),), 'pixels'))
 add_recipe(Recipe('gdfq', 'Xu et al., ECCV 2020', (_made({'classes':1.,'bn':.1}),), 'conditional', settings=_mean))
