@@ -7,7 +7,7 @@ __all__ = ['CASES', 'SAQ']
 
 # %% ../../nbs/train/56_saq.ipynb #19aa8740
 from contextlib import contextmanager
-import torch, torch.fx as fx
+import torch
 from fastcore.basics import patch
 from ..core import SettingError
 from ..quant.prepare import layers, weight_of
