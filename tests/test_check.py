@@ -1,5 +1,5 @@
 "`make check` notices each way in which notebooks, modules and README fall out of step"
-import shutil, subprocess, sys
+import os, shutil, subprocess, sys
 import pytest
 
 def copy_of_notebooks(root, folder):
@@ -28,3 +28,21 @@ def test_check_tells_what_is_out_of_step(root, tmp_path, harm, complaint):
     folder = copy_of_notebooks(root, tmp_path); harm(folder)
     res = check(folder)
     assert res.returncode!=0 and complaint in res.stdout, res.stdout+res.stderr
+
+def test_check_tells_what_is_unexplained_or_unused(root, tmp_path):
+    core = copy_of_notebooks(root, tmp_path)/'sadag_nb/core.py'
+    edited(core, '    "Versions of everything that decides a result"\n', ''); edited(core, '# smallest accepted value', '')
+    edited(core, 'def peak_mib(', 'def peak_mib_of_all(')
+    said = subprocess.run([sys.executable, '-c', 'import check; print(*check.documented(), *check.used(), sep="\\n")'], cwd=tmp_path,
+                          env=dict(os.environ, PYTHONPATH='tools'), capture_output=True, text=True).stdout
+    for complaint in ('versions has no docstring', 'at_least: say in a comment what low is', 'peak_mib_of_all is used nowhere'):
+        assert complaint in said, said
+
+def test_notebooks_judge_the_package(root, tmp_path):
+    "Their assertions see a change of the module, not what their own cells define"
+    folder = copy_of_notebooks(root, tmp_path)
+    def judged(): return subprocess.run([sys.executable, 'tools/against_package.py', 'nbs/quant/20_uniform.ipynb'], cwd=folder,
+                                        env=dict(os.environ, PYTHONPATH=str(folder)), capture_output=True, text=True)
+    assert judged().returncode==0
+    edited(folder/'sadag_nb/quant/uniform.py', 'torch.round(w/self.scale)', 'torch.floor(w/self.scale)')
+    res = judged(); assert res.returncode!=0 and 'AssertionError' in res.stdout+res.stderr

@@ -1,5 +1,5 @@
 "The command line as a user types it: each verb in a process of its own, on the embedded network, with tiny budgets"
-import json, os, re, signal, subprocess, sys, time
+import json, re, signal, subprocess, sys, time
 import pytest, torch
 
 VERBS = 'demo synthesize quantize finetune evaluate export report sweep sweeps search recipes version'.split()

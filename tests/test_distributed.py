@@ -1,5 +1,5 @@
 "Two processes that torchrun starts, on the embedded network with tiny budgets: the same results as one, and what happens when one dies"
-import json, os, re, subprocess, sys, time
+import json, os, re, subprocess, time
 import pytest, torch
 from sadag_nb.app.pipeline import run_quantize, run_synthesize
 from sadag_nb.app.sweep import run_sweep

@@ -118,7 +118,7 @@ def folders(draw):
     return {**{k:v.encode() for k,v in files.items()}, 'images.safetensors':draw(altered('tensors')), 'net.py':b"open('was_run','w')"}
 
 def read_folder(path):
-    run = Run.open(path); run.config,run.metrics
+    run = Run.open(path); _ = run.config,run.metrics
     try: run_report(run)
     finally: open_run(path)
 
@@ -195,7 +195,7 @@ def test_page_description_is_no_picture():
     refused('p', {'a.png':b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(was_run) (w) file\n'}, pictures, 'a.png')
 
 def test_network_that_asks_for_a_terabyte():
-    import onnx; from onnx import TensorProto as P, helper as h
+    from onnx import TensorProto as P, helper as h
     def network(*nodes, weights=()):
         ends = [h.make_tensor_value_info(k, P.FLOAT, None) for k in 'xy']
         return h.make_model(h.make_graph(nodes, 'g', ends[:1], ends[1:], weights)).SerializeToString()

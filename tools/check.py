@@ -1,5 +1,5 @@
 "Is everything that is made from the notebooks in step with them? Changes nothing: python tools/check.py"
-import ast, json, re, shutil, subprocess, sys, tempfile
+import ast, io, re, shutil, subprocess, sys, tempfile, tokenize
 from collections import defaultdict
 from pathlib import Path
 import nbformat
@@ -80,7 +80,69 @@ def links():
             if path and not re.match(r'\w+:', path) and not (p.parent/path).exists():
                 yield f'{name(p)} links to {to}: no such file (a page is linked by its notebook)'
 
+# Parameters that mean the same everywhere; every other one is explained where it stands
+SHARED = dict(
+    seed='of all random numbers', device='where to work; None: an accelerator if there is one', dtype='of the arithmetic',
+    x='a tensor of images or activations', images='(n, c, h, w), normalised', n='how many images', batch='images at a time',
+    steps='of an optimizer or an iteration', draws='random vectors of an estimate', H='a symmetric operator with `H@v` and a length',
+    bits='a number of bits, or bits in short form such as w4a4', recipe="a `Recipe` or a recipe's name", data='what `open_images` opens',
+    classes='how many answers', channels='of the images', card='a `Card`', path='of a file or folder', name='of what is meant',
+    log='called with a dict of values', progress='a `Progress`', run='a `Run`', rows='of metrics.jsonl', config='of a run', result='of a run',
+    text='as the user wrote it', p='a parser of arguments', argv='a command line', node='of a graph', kwargs='handed on', args='handed on', options='of the command line')
+
+def explained(a:ast.arg, comments:set, text:str, ours:set) -> bool:
+    "Whether a comment on its line, the docstring, a type of this package or `SHARED` says what a parameter is"
+    types = {getattr(n, 'id', getattr(n, 'attr', None)) for n in ast.walk(a.annotation)} if a.annotation else set()
+    return a.arg in SHARED or a.arg in ('self','cls') or a.lineno in comments or f'`{a.arg}' in text or bool(types & ours)
+
+# torch, fx and argparse call these
+CALLED = {'forward','backward','extra_repr','trace','error','run_node'}
+HARMLESS = {'patch','delegates','dataclass'} # decorators that register nothing
+
+def public(body:list, within:str=''): # yields (definition, docstring of its class or None)
+    "Functions, classes and methods that a reader may call; constructors too"
+    for n in body:
+        if isinstance(n, ast.ClassDef) and n.name[0]!='_': yield n,None; yield from public(n.body, ast.get_docstring(n) or ' ')
+        if isinstance(n, ast.FunctionDef) and (n.name[0]!='_' or n.name=='__init__'): yield n,within or None
+
+def documented():
+    "Public names have a docstring, but for one-line methods and what torch calls; their parameters are explained"
+    trees = {p:ast.parse(p.read_text(encoding='utf-8')) for p in sorted(cfg.lib_path.rglob('[!_]*.py'))}
+    ours = {n.name for t in trees.values() for n in t.body if isinstance(n, ast.ClassDef)} | {'Module','GraphModule','Node','Generator'}
+    for p,tree in trees.items():
+        comments = {t.start[0] for t in tokenize.generate_tokens(io.StringIO(p.read_text()).readline) if t.type==tokenize.COMMENT}
+        for n,of_class in public(tree.body):
+            doc = ast.get_docstring(n) or ''; where = f'{name(p)}:{n.lineno} {n.name}'
+            told = of_class and (isinstance(n, ast.ClassDef) or len(n.body)==1 or n.name in {'__init__',*CALLED})
+            if not doc and not told: yield f'{where} has no docstring'
+            if isinstance(n, ast.ClassDef): continue
+            for a in (*n.args.posonlyargs, *n.args.args, *n.args.kwonlyargs, *filter(None, (n.args.vararg, n.args.kwarg))):
+                if not explained(a, comments, f'{doc} {of_class}', ours): yield f'{where}: say in a comment what {a.arg} is'
+
+def words(source:str) -> set:
+    "Names that are read in `source`, not those that it defines, exports or imports"
+    nodes = list(ast.walk(ast.parse(source)))
+    return ({n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+            | {n.attr for n in nodes if isinstance(n, ast.Attribute)})
+
+def sources():
+    "All code there is: modules, lessons, tests, tools, benchmarks"
+    for folder in (cfg.lib_path, *(root/d for d in ('tests','tools','bench'))):
+        for p in folder.rglob('*.py'):
+            if p.name!='_modidx.py': yield p.read_text(encoding='utf-8')
+    for p in notebooks:
+        for c in cells(p, 'code'): yield re.sub(r'^\s*[%!].*$', 'pass', c.source, flags=re.M)
+
+def used():
+    "No function, class or method lies unused; what a decorator registers is used by it"
+    read = set().union(*map(words, sources())) | CALLED
+    for p in sorted(cfg.lib_path.rglob('[!_]*.py')):
+        for n in ast.walk(ast.parse(p.read_text(encoding='utf-8'))):
+            if not isinstance(n, (ast.FunctionDef,ast.ClassDef)) or n.name.strip('_')=='' or n.name.startswith('__'): continue
+            registered = any(isinstance(d, ast.Call) and getattr(d.func, 'id', 'patch') not in HARMLESS for d in n.decorator_list)
+            if n.name not in read and not registered: yield f'{name(p)}:{n.lineno} {n.name} is used nowhere: delete it'
+
 if __name__=='__main__':
-    faults = [f for check in (modules, numbers, clean, outputs, current_readme, links) for f in check()]
+    faults = [f for check in (modules, numbers, clean, outputs, current_readme, links, documented, used) for f in check()]
     print('\n'.join(faults) or f'check: {len(notebooks)} notebooks, their modules and README.md are in step')
     sys.exit(bool(faults))

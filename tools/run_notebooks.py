@@ -13,13 +13,16 @@ def skipped(cell, flags) -> bool:
     found = extract_directives(cell, remove=False)
     return found.get('eval:', [''])[0].lower() == 'false' or bool(flags & found.keys())
 
-def executed(path:Path):
-    "The notebook at `path` with the outputs of a run, clean; raises what a cell raises"
-    flags,top,nb = set((get_config().tst_flags or '').split()),Path.cwd(),read_nb(path)
+def run(nb, path:Path):
+    "Run the cells of `nb`, the notebook at `path`, in its folder; raises what a cell raises"
+    flags,top = set((get_config().tst_flags or '').split()),Path.cwd()
     os.chdir(path.parent)
     try: CaptureShell(path).run_all(nb, exc_stop=True, preproc=lambda cell: skipped(cell, flags))
     finally: os.chdir(top)
-    clean_nb(nb)
+
+def executed(path:Path):
+    "The notebook at `path` with the outputs of a run, clean"
+    nb = read_nb(path); run(nb, path); clean_nb(nb)
     return nb
 
 def main(paths):
