@@ -14,7 +14,7 @@ import ctypes, hashlib, json, os, platform, re, sys, tempfile, time, warnings
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Callable
+from typing import Callable, TypeVar
 import torch
 from torch import Tensor, nn
 from safetensors import SafetensorError, safe_open
@@ -92,7 +92,7 @@ def seeded(*keys):
 # %% ../nbs/00_core.ipynb #1fceffb2
 def default_device() -> torch.device:
     "The accelerator if there is one, else the CPU"
-    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device('cpu')
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device('cpu')
 
 def fast_dtype(device) -> torch.dtype:
     "bfloat16 where `device` multiplies it natively, else float32"
@@ -111,7 +111,9 @@ def autocast(device, # where the work runs
     return torch.autocast(torch.device(device).type, dtype, enabled=dtype!=torch.float32)
 
 # %% ../nbs/00_core.ipynb #020515c7
-def frozen(model:nn.Module) -> nn.Module:
+_Model = TypeVar('_Model', bound=nn.Module)
+
+def frozen(model:_Model) -> _Model:
     "`model` in eval mode, with no parameter asking for a gradient"
     return model.eval().requires_grad_(False)
 
@@ -152,7 +154,8 @@ class Progress:
     "A tqdm bar; terms are tensors, read only when the bar is redrawn"
     def __init__(self, total:int, desc:str, every:float=.5): # seconds between two readings of the terms
         self.bar,self.every,self.last = tqdm(total=total, desc=desc, disable=None, leave=False),every,0.
-    def step(self, n:int=1, **terms):
+    def step(self, n:int=1, **terms): # steps done, and what to show: numbers or one-element tensors
+        "Move the bar on"
         self.bar.update(n)
         if self.bar.disable or time.monotonic()-self.last < self.every: return
         self.last = time.monotonic()
@@ -163,7 +166,8 @@ class Progress:
 # %% ../nbs/00_core.ipynb #fa95993d
 class Watched:
     "Shown a loss now and then, raises `Diverged` when it is no number or has left its scale"
-    def __init__(self, limit:float=100.): self.limit,self.scale = limit,None # in multiples of the first loss, or of 1
+    scale: float|None = None # the first loss, or 1
+    def __init__(self, limit:float=100.): self.limit = limit # in multiples of it
     def __call__(self, step:int, loss:float):
         if self.scale is None: self.scale = max(1., abs(loss))
         if not abs(loss)<=self.limit*self.scale: raise Diverged(f"loss {loss:.3g} in step {step}")
@@ -230,7 +234,7 @@ def write_text(path, text:str):
     "Write `text` to `path`, whole or not at all"
     with writing(path) as tmp: tmp.write_text(text, encoding='utf-8')
 
-def save_tensors(path, tensors:dict, **meta:str):
+def save_tensors(path, tensors:dict, **meta:str): # named tensors, and text to go with them
     "Write named tensors as safetensors with text `meta` and their SHA-256, whole or not at all"
     tensors = {k:v.detach().cpu().contiguous() for k,v in tensors.items()}
     with writing(path) as tmp: save_file(tensors, tmp, dict(meta, sha256=sha256_of(tensors,meta))); _order_texts(tmp)
@@ -283,14 +287,16 @@ def _version(name):
 class Run:
     "A run folder"
     def __init__(self, path): self.path = Path(path)
-    def file(self, name:str) -> Path: return self.path/name
+    def file(self, name:str) -> Path: # in the folder
+        return self.path/name
     def _json(self, name): return read_json(self.file(name)) if self.file(name).is_file() else {}
     @property
     def config(self) -> dict: return self._json('config.json')
     @property
     def result(self) -> dict: return self._json('result.json')
     @property
-    def metrics(self) -> list[dict]:
+    def metrics(self) -> list[dict]: # in the order of logging
+        "The rows of metrics.jsonl"
         p = self.file('metrics.jsonl')
         lines = p.read_text(errors='replace').splitlines() if p.is_file() else ()
         return [row for l in lines if (row:=_row(l))]
@@ -311,7 +317,7 @@ def _row(line:str) -> dict|None:
 
 # %% ../nbs/00_core.ipynb #27c04a3d
 @patch(cls_method=True)
-def create(cls:Run, path, **config):
+def create(cls:Run, path, **config): # settings, by name
     "Make or reopen the folder at `path` and write its settings; `RunError` if that cannot be done"
     run = cls(path); old,now = run.config,versions()
     write_text(run.file('config.json'), json.dumps({**old, **config, 'versions':old.get('versions') or now}, indent=1))
@@ -340,7 +346,7 @@ def open(cls:Run, path):
     "The existing run at `path`"
     run = cls(path)
     if not run.file('config.json').is_file(): raise RunError(f"{path} is not a run folder: it has no config.json")
-    run.config
+    _ = run.config # raises if it cannot be read
     return run
 
 @patch
@@ -353,7 +359,7 @@ def settings(self:Run, *names:str) -> list: # the values
 
 # %% ../nbs/00_core.ipynb #9d89a3e3
 @patch
-def log(self:Run, **row):
+def log(self:Run, **row): # values, by name
     "Append one line to metrics.jsonl; tensors become numbers"
     row = {k:(v.item() if isinstance(v,Tensor) else v) for k,v in row.items()}; path = self.file('metrics.jsonl')
     try:

@@ -33,9 +33,15 @@ def _as(team:Team):
     try: yield
     finally: _teams.pop()
 
-def rank() -> int: return _teams[-1].rank
-def world() -> int: return _teams[-1].world
-def alone(): return _as(Team()) # a context: inside, this process works by itself
+def rank() -> int:
+    "Number of this process among those that work together"
+    return _teams[-1].rank
+def world() -> int:
+    "How many processes work together"
+    return _teams[-1].world
+def alone():
+    "A context: inside, this process works by itself"
+    return _as(Team())
 
 # %% ../nbs/03_ranks.ipynb #f52d6891
 PATIENCE,GRACE = timedelta(days=1),2. # longest wait for another rank; seconds between a lost connection and the error
@@ -56,7 +62,8 @@ def _backends() -> str:
     "What carries tensors between ranks, by device"
     if not dist.is_gloo_available(): raise SettingError("this PyTorch has no gloo, by which ranks speak: install one that has, or leave torchrun out")
     if not torch.accelerator.is_available(): return 'cpu:gloo'
-    kind = torch.accelerator.current_accelerator().type; backend = dist.get_default_backend_for_device(kind)
+    kind = torch.accelerator.current_accelerator().type # type: ignore[union-attr]
+    backend = dist.get_default_backend_for_device(kind)
     return f'cpu:gloo,{kind}:{backend}' if dist.is_backend_available(backend) else 'cpu:gloo'
 
 # %% ../nbs/03_ranks.ipynb #9f6b350b
@@ -113,7 +120,7 @@ def from_first(f:Callable, *args, **kwargs): # -> what JSON can hold
     text = b''
     if rank()==0:
         with alone(): text = json.dumps(f(*args, **kwargs)).encode()
-    size = _from_first(torch.tensor([len(text)])).item()
+    size = int(_from_first(torch.tensor([len(text)])))
     return json.loads(bytes(_from_first(torch.tensor(list(text.ljust(size)), dtype=torch.uint8)).tolist()))
 
 def collected(made:list[Tensor], # what this rank made, in order, on the CPU
@@ -159,7 +166,7 @@ def averaged(tensors:list[Tensor]): # float32, changed in place
     for t,mean in zip(tensors, flat.split([t.numel() for t in tensors])): t.copy_(mean.view_as(t))
 
 # %% ../nbs/03_ranks.ipynb #42094cfd
-def torchrun(ranks:int, *program) -> list[str]:
+def torchrun(ranks:int, *program) -> list[str]: # how many, and what each runs
     "The command that runs a Python program, FILE ARGUMENTS or -m MODULE ARGUMENTS, in so many processes on this machine"
     module,program = (['-m'],program[1:]) if program[0]=='-m' else ([],program)
     return [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', str(ranks), *module, '--', *map(str,program)]

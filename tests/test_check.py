@@ -5,7 +5,7 @@ import pytest
 def copy_of_notebooks(root, folder):
     "The files that tools/check.py reads, in `folder`"
     skip = shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints')
-    for d in ('nbs','sadag_nb','tools','bench'): shutil.copytree(root/d, folder/d, ignore=skip)
+    for d in ('nbs','sadag_nb','tools','bench','tests'): shutil.copytree(root/d, folder/d, ignore=skip)
     for f in ('settings.ini','README.md','LICENSE'): shutil.copy(root/f, folder/f)
     return folder
 
@@ -31,11 +31,11 @@ def test_check_tells_what_is_out_of_step(root, tmp_path, harm, complaint):
 
 def test_check_tells_what_is_unexplained_or_unused(root, tmp_path):
     core = copy_of_notebooks(root, tmp_path)/'sadag_nb/core.py'
-    edited(core, '    "Versions of everything that decides a result"\n', ''); edited(core, '# smallest accepted value', '')
+    edited(core, '    "Versions of everything that decides a result"\n', ''); edited(core, '# name=value pairs', '')
     edited(core, 'def peak_mib(', 'def peak_mib_of_all(')
     said = subprocess.run([sys.executable, '-c', 'import check; print(*check.documented(), *check.used(), sep="\\n")'], cwd=tmp_path,
                           env=dict(os.environ, PYTHONPATH='tools'), capture_output=True, text=True).stdout
-    for complaint in ('versions has no docstring', 'at_least: say in a comment what low is', 'peak_mib_of_all is used nowhere'):
+    for complaint in ('versions has no docstring', 'at_least: say in a comment what settings is', 'peak_mib_of_all is used nowhere'):
         assert complaint in said, said
 
 def test_notebooks_judge_the_package(root, tmp_path):

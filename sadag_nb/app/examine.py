@@ -135,7 +135,7 @@ def rank_correlation(a, b, samples:int=2000) -> tuple[float,float,float]: # and 
     with np.errstate(invalid='ignore', divide='ignore'): rho = (u*v).sum(1)/np.sqrt((u*u).sum(1)*(v*v).sum(1))
     return float(stats.spearmanr(a,b).statistic),*np.nanquantile(rho, (.025,.975)).tolist()
 
-def column(found:dict, what:str, bits:str, within:bool=False) -> np.ndarray:
+def column(found:dict, what:str, bits:str, within:bool=False) -> np.ndarray: # found: of `examine`; what: a key of its rows
     "Values of all rows of one width; `within`: less the mean of their case"
     rows = [r for r in found['rows'] if r['bits']==bits and 'match' in r]
     v = np.array([r[what] for r in rows]); case = np.array([r['case'] for r in rows])

@@ -11,7 +11,7 @@ __all__ = ['DEMO', 'DEMO_RECIPES', 'open_device', 'weights_sha256', 'open_networ
 
 # %% ../../nbs/app/70_pipeline.ipynb #445b9a9b
 import hashlib, json, os, shutil, statistics, tempfile, time
-import torch
+import torch, torch.fx as fx
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -55,7 +55,7 @@ def open_network(model:str, # name, torchvision:NAME, or path/to/file.py:factory
                  weights:str|None=None, # file, DEFAULT, random
                  input:tuple|None=None, # (c, h, w) of a network that carries no card
                  synthesis:bool=True # check that images can be synthesized from it
-                ) -> tuple[nn.Module, nn.Module]: # network with its card, traced graph
+                ) -> tuple[nn.Module, fx.GraphModule]: # network with its card, traced graph
     "The network and its graph, known to be fit for the work"
     net = pretrained(model, weights, input); graph = trace(net)
     if synthesis: probe(graph)
@@ -102,8 +102,8 @@ def check_folder(out, settings:dict):
 # %% ../../nbs/app/70_pipeline.ipynb #a545e4cd
 class Followed(Run):
     "A run that rank 0 writes, as the other ranks have it"
-    def log(self, **row): pass
-    def record(self, **values): pass
+    def log(self, **row): pass # these are written once, by rank 0
+    def record(self, **values): pass # likewise
 
 def finished(run:Run) -> Run:
     "The run, with its report"
@@ -171,12 +171,13 @@ def run_synthesize(model:str, out:str, weights:str|None=None, input:tuple|None=N
     return finished(run)
 
 # %% ../../nbs/app/70_pipeline.ipynb #8637231b
-def check_auto(bits:str, graph:nn.Module, policy:Policy, limits:dict # what `plan` takes; None: not given
+def check_auto(bits:str, graph:fx.GraphModule, policy:Policy, limits:dict # what `plan` takes; None: not given
               ) -> Plan|None:
     "The task of `auto` bits, checked; None for bits that are given"
     limits = {k:v for k,v in limits.items() if v is not None}
     if bits=='auto': return plan(graph, policy=policy, **limits)
     if limits: raise SettingError(f"{next(iter(limits))} is for bits that are allocated: give --bits auto with it, or leave it out")
+    return None
 
 def make_policy(run:Run, p:Plan, x:Tensor, device, seed:int) -> Policy:
     "The run's allocated bits, chosen if they are not there yet"
@@ -194,7 +195,7 @@ def make_policy(run:Run, p:Plan, x:Tensor, device, seed:int) -> Policy:
 
 # %% ../../nbs/app/70_pipeline.ipynb #4ca06239
 def make_model(run:Run, net:nn.Module, device, x:Tensor, policy:Policy, steps:int, batch:int, seed:int,
-               cache_gib:float|None=None) -> nn.Module:
+               cache_gib:float|None=None) -> fx.GraphModule: # as of `reconstruct`
     "The run's quantized model, reconstructed if it is not there yet"
     path,units = run.file('model.safetensors'),run.file('units')
     if not from_first(path.is_file):
@@ -212,7 +213,7 @@ def measure(run:Run, net:nn.Module, qmodel:nn.Module, device, test, data:str, ba
         run.record(data=data, fp_top1=top1(net, batches, device), top1=top1(qmodel, batches, device))
 
 # %% ../../nbs/app/70_pipeline.ipynb #5d1c90e7
-def describe(run:Run, net:nn.Module, graph:nn.Module, qmodel:nn.Module, x:Tensor):
+def describe(run:Run, net:nn.Module, graph:fx.GraphModule, qmodel:fx.GraphModule, x:Tensor):
     "Record the sizes before and after, and how a few layers' numbers lie on their grids"
     numbers = sum(t.numel() for t in net.state_dict().values() if t.is_floating_point())
     run.record(file_kilobytes=run.file('model.safetensors').stat().st_size/1e3, fp_kilobytes=4*numbers/1e3)
@@ -239,14 +240,14 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
     auto = dict(size=size, bitops=bitops, time=time, latency=latency, criterion=criterion, activations=activations)
     net,graph = open_network(model, weights, input, synthesis=images is None); policy.resolve(graph)
     task = check_auto(bits, graph, policy, auto)
-    test = data and open_labelled(data, net.card)
-    x = images and open_calibration(images, net.card, n, seed)
-    how = dict(images=images, n=len(x)) if images else dict(recipe=recipe, n=n, steps=steps, batch=batch)
+    test = open_labelled(data, net.card) if data else None
+    x = open_calibration(images, net.card, n, seed) if images else None
+    how:dict = dict(images=images, n=len(x)) if x is not None else dict(recipe=recipe, n=n, steps=steps, batch=batch)
     check_part(min(unit_batch, how['n']))
     with working(out, net, dict(weights=weights, input=input), command='quantize', model=model,
                  bits=bits, layers=policy.layers, symmetric=symmetric or None, integer=integer or None,
                  unit_steps=unit_steps, unit_batch=unit_batch, seed=seed, **how, **(auto if task else {})) as run:
-        if images: from_first(save_tensors, run.file('images.safetensors'), {'images':x})
+        if x is not None: from_first(save_tensors, run.file('images.safetensors'), {'images':x})
         else: x = make_images(run, net, device, recipe, n, steps, batch, seed)
         if task: policy = replace(make_policy(run, task, x, device, seed), symmetric=symmetric, outputs=policy.outputs)
         qmodel = make_model(run, net, device, x, policy, unit_steps, unit_batch, seed, cache_gib)
@@ -256,7 +257,7 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
     return finished(run)
 
 # %% ../../nbs/app/70_pipeline.ipynb #abb9598b
-def open_run(path:str) -> tuple[Run, nn.Module, nn.Module]: # run, full-precision and quantized network
+def open_run(path:str) -> tuple[Run, nn.Module, fx.GraphModule]: # run, full-precision and quantized network
     "The networks of the finished run at `path`"
     run = Run.open(path); command,model,weights,shape,sha = run.settings('command','model','weights','input','weights_sha256')
     if command not in ('quantize','finetune'):
@@ -299,7 +300,7 @@ def run_sharpness(run:str, # run folder
 
 # %% ../../nbs/app/70_pipeline.ipynb #effec982
 def make_tuned(run:Run, net:nn.Module, device, qmodel:nn.Module, images, # see `finetune`
-               how:Tuning, seed:int) -> nn.Module:
+               how:Tuning, seed:int) -> fx.GraphModule:
     "The run's fine-tuned model, trained if it is not there yet"
     path,state = run.file('model.safetensors'),run.file('state')
     if not path.is_file():
@@ -329,12 +330,12 @@ def run_finetune(run:str, # folder of a quantize or finetune command
     "Fine-tune the quantized network of `run` into run folder `out`"
     how = Tuning(steps, batch, lr, saq, rho, every, renew); at_least(1, n=n); device = open_device(device)
     before,net,qmodel = open_run(run); c = before.config
-    test = data and open_labelled(data, net.card); x = open_calibration(images or run, net.card, n, seed)
+    test = open_labelled(data, net.card) if data else None; x = open_calibration(images or run, net.card, n, seed)
     source = renewing(net, x, recipe, how, seed, device)
     with working(out, net, dict(weights=c['weights'], input=c['input']), command='finetune', model=c['model'], run=str(run),
                  start_sha256=weights_sha256(qmodel), bits=c['bits'], layers=c['layers'], images=images or str(run), n=len(x),
                  recipe=recipe, seed=seed, **asdict(how)) as new:
-        if data: new.record(start_top1=top1(qmodel, loader(test, net.card), device))
+        if test is not None: new.record(start_top1=top1(qmodel, loader(test, net.card), device))
         save_tensors(new.file('images.safetensors'), {'images':x})
         tuned = make_tuned(new, net, device, qmodel, source, how, seed)
         describe(new, net, trace(net), tuned, x)
@@ -384,7 +385,7 @@ def evaluate_onnx(path:str, # ONNX file
 DEMO = 'resnet20-digits'
 DEMO_RECIPES = ('noise','genie','sadag')
 
-def nearest(graph:nn.Module, bits:str, batches) -> dict:
+def nearest(graph:fx.GraphModule, bits:str, batches) -> dict: # batches: of labelled images, see `loader`
     "A row of the demo: accuracy of rounding to nearest, without any data"
     start = time.perf_counter(); qmodel = prepare(graph, bits)
     return dict(bits=bits, method='to nearest', seconds=time.perf_counter()-start, top1=top1(qmodel, batches))
@@ -407,7 +408,7 @@ def demo(out:str='runs/demo', n:int=128, steps:int=300, # images, generator step
     net,graph = open_network(DEMO); batches = loader(open_labelled('digits', net.card), net.card)
     with working(out, net, {}, command='demo', model=DEMO, n=n, steps=steps, unit_steps=unit_steps, widths=widths,
                  seed=seed) as run, timed(run, 'seconds'):
-        rows = [dict(bits=None, method='full precision', top1=top1(net, batches))]
+        rows:list[dict] = [dict(bits=None, method='full precision', top1=top1(net, batches))]
         for bits in widths:
             for method in (None,*DEMO_RECIPES):
                 rows.append(calibrated(run, method, bits, device) if method else nearest(graph, bits, batches))

@@ -35,16 +35,16 @@ INK = '#5b6067'  # text and axes; on the page it becomes the page's own text col
 STYLE = {'font.size':9, 'axes.titlesize':9, 'axes.spines.top':False, 'axes.spines.right':False, 'axes.grid':True,
          'grid.alpha':.3, 'grid.linewidth':.5, 'lines.linewidth':1.4, 'svg.fonttype':'none', 'svg.hashsalt':'sadag_nb',
          'figure.dpi':100, 'figure.constrained_layout.use':True,
-         'axes.prop_cycle':mpl.cycler(color=[BLUE,ORANGE,GREEN,RED,PURPLE]),
-         **{f'{k}.facecolor':'none' for k in ('figure','axes','savefig')}, **{k:INK for k in ('text.color','axes.labelcolor',
-            'axes.edgecolor','xtick.color','ytick.color','grid.color')}}
+         'axes.prop_cycle':mpl.cycler(color=[BLUE,ORANGE,GREEN,RED,PURPLE]), # type: ignore[attr-defined]
+         **{f'{k}.facecolor':'none' for k in ('figure','axes','savefig')}, **dict.fromkeys(('text.color','axes.labelcolor',
+            'axes.edgecolor','xtick.color','ytick.color','grid.color'), INK)}
 
 # %% ../../nbs/app/71_report.ipynb #fab5b33e
 def styled(f):
     "`f` with the package's figure style in force while it runs"
     @functools.wraps(f)
     def inner(*args, **kwargs):
-        with mpl.rc_context(STYLE): return f(*args, **kwargs)
+        with mpl.rc_context(STYLE): return f(*args, **kwargs) # type: ignore[arg-type]
     return inner
 
 # %% ../../nbs/app/71_report.ipynb #a7309451
@@ -55,7 +55,7 @@ def svg(fig:Figure) -> str:
     return out.getvalue()[out.getvalue().index('<svg'):].replace(INK, 'currentColor')
 
 @styled
-def png(fig:Figure, dpi:float=100, **kwargs) -> bytes:
+def png(fig:Figure, dpi:float=100, **kwargs) -> bytes: # dots per inch of the figure
     "`fig` as the bytes of a PNG file"
     out = io.BytesIO(); fig.savefig(out, format='png', dpi=dpi, **kwargs)
     return out.getvalue()
@@ -71,7 +71,7 @@ def images_figure(pixels:torch.Tensor, # (n, c, h, w), 0 to 1
     "A grid of images"
     grid = make_grid(visible(pixels), nrow=min(columns,len(pixels)), padding=1, pad_value=.5).permute(1,2,0)
     zoom = max(1, round(width/grid.shape[1])); h,w = (zoom*s/100 for s in grid.shape[:2])
-    fig = Figure(figsize=(w,h), dpi=100, layout='none')
+    fig = Figure(figsize=(w,h), dpi=100, layout='none') # type: ignore[arg-type]
     ax = fig.add_axes((0,0,1,1)); ax.axis('off')
     ax.imshow(grid.numpy(), interpolation='nearest' if zoom>1 else 'antialiased', vmin=0, vmax=1)
     return fig
@@ -81,7 +81,7 @@ def latest(rows:list[dict], *keys:str) -> list[dict]:
     "The last row for each value of `keys`, in the order the values first came"
     return list({tuple(r.get(k) for k in keys): r for r in rows}.values())
 
-def stage(rows:list[dict], name:str, *keys:str) -> list[dict]:
+def stage(rows:list[dict], name:str, *keys:str) -> list[dict]: # keys as of `latest`
     "The latest rows of one stage of the work"
     return latest([r for r in rows if r.get('stage')==name], *keys)
 
@@ -91,16 +91,18 @@ def terms(rows:list[dict]) -> list[str]:
     found = list(dict.fromkeys(k for r in rows for k,v in r.items() if isinstance(v,float) and k!='loss'))
     return found if len(found)==1 else [*found,'loss']
 
-def mean_curve(rows:list[dict], term:str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def mean_curve(rows:list[dict], term:str # its name, in rows of stage 'synthesize'
+              ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     "Steps, and over the batches the term's mean, lowest and highest value"
     at = {}
     for r in rows:
         if r.get(term) is not None: at.setdefault(r['step'], []).append(r[term])
     steps = sorted(at)
-    return (np.array(steps), *(np.array([f(at[s]) for s in steps]) for f in (np.mean,min,max)))
+    mean,low,high = (np.array([f(at[s]) for s in steps]) for f in (np.mean,min,max))
+    return np.array(steps),mean,low,high
 
 # %% ../../nbs/app/71_report.ipynb #dcf8cb1f
-def panels(n:int, width:float=6.4, height:float=2.1, columns:int=2) -> tuple[Figure, list]:
+def panels(n:int, width:float=6.4, height:float=2.1, columns:int=2) -> tuple[Figure, list]: # width of all, height of a row, inches
     "A figure of `n` panels and its axes"
     rows = -(-n//columns)
     fig = Figure(figsize=(width, height*rows)); axes = fig.subplots(rows, columns, squeeze=False).flatten()
@@ -267,7 +269,7 @@ def page(title:str, verdict:str, # the answer, in a sentence
     template = Environment(loader=DictLoader({'page':PAGE}), autoescape=True).get_template('page')
     return template.render(title=title, verdict=verdict, facts=facts, sections=sections, css=Markup(CSS))
 
-def table(title:str, rows:list, head=(), note:str='') -> dict:
+def table(title:str, rows:list, head=(), note:str='') -> dict: # heading, lines, names of the columns, a line below
     "A section that shows `rows`"
     return dict(title=title, rows=rows, head=head, note=note)
 
@@ -378,7 +380,7 @@ def plots(run:Run, only:str='', # the file of one plot; all by default
     return [figure(run, prefix+name, draw(own), title, note) for name,kind,keys,draw,title,note in PLOTS
             if only in ('',name) and (own:=stage(rows, kind, *keys))]
 
-def images_section(run:Run, source:Run, name:str, title:str) -> list[dict]:
+def images_section(run:Run, source:Run, name:str, title:str) -> list[dict]: # of the file, of the section
     "A section with the first images of the run `source`"
     if (x:=first_images(source)) is None: return []
     note = f"the first {len(x)}, as pixels: the normalisation is undone"

@@ -10,21 +10,21 @@ __all__ = ['SIXTHS', 'SLOTS', 'SWING', 'OF_TERM', 'RUNGS', 'ETA', 'FIRST_SEED', 
 
 # %% ../../nbs/app/77_search.ipynb #fbcdf322
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Callable
 import numpy as np, optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from tabulate import tabulate
-from .pipeline import open_device, open_network, weights_sha256, working
+from .pipeline import open_device, open_network, working
 from .sweep import Bench, Budget, Case, machine, recipe_from, row_of
 from ..core import DataError, SadagError, SettingError, at_least, generator, versions, write_text
 from ..models.datasets import NAMED, Images, open_images, loader, top1
 from ..quant.policy import parse_bits
-from ..synth import priors # registers its terms
+from ..synth import priors # noqa: F401 registers its terms
 from ..synth.recipes import RECIPES, TERMS, Phase, Recipe, get_recipe
 from ..synth.source import SOURCES
 
@@ -37,10 +37,12 @@ class Knob:
     low: float = 0.     # ... a number from here ...
     high: float = 1.    # ... to there,
     log: bool = False   # evenly in its logarithm
-    def ask(self, trial): # value
+    def ask(self, trial): # of Optuna; the value
+        "Let the trial choose"
         if self.choices: return trial.suggest_categorical(self.name, self.choices)
         return trial.suggest_float(self.name, self.low, self.high, log=self.log)
-    def fits(self, v) -> bool: return v in self.choices if self.choices else self.low<=v<=self.high
+    def fits(self, v) -> bool: # a value
+        return v in self.choices if self.choices else self.low<=v<=self.high
 
 # %% ../../nbs/app/77_search.ipynb #a593583f
 SIXTHS,SLOTS = 6,3 # of the steps; terms besides the batch-norm loss
@@ -49,11 +51,13 @@ _tau = Knob('tau', low=0., high=.5)
 OF_TERM = dict(diversity=(_tau,), nearest=(_tau,), matching=( # knobs that only this term has
     Knob('rho', low=.25, high=8., log=True), Knob('direction', ('random','worst')), Knob('neighbours', (.25,.5,1.))))
 
-def knobs() -> tuple: # those that every recipe has
+def knobs() -> tuple: # of `Knob`
+    "Those that every recipe has"
     return (Knob('source', tuple(SOURCES)), Knob('warm-up', tuple(range(SIXTHS+1))), Knob('lr_source', low=1e-3, high=.1, log=True),
             Knob('lr_embedding', low=.01, high=1., log=True), Knob('decay', (1.,.95,.8,.5)))
 
 def slots() -> list: # of (term, weight)
+    "Knobs that choose terms besides the batch-norm loss"
     terms = ('none',*(t for t in TERMS if t!='bn'))
     return [(Knob(f'term {i+1}', terms), Knob(f'weight {i+1}', low=.01, high=3., log=True)) for i in range(SLOTS)]
 
@@ -96,7 +100,7 @@ def published() -> dict: # name -> values
 RUNGS = ((60,60,1),(150,150,2),(300,400,3)) # synthesis steps a batch, reconstruction steps a unit, seeds
 ETA,FIRST_SEED,TO_THE_TOP = 3,10,('genie','sadag')
 
-def check_rungs(rungs) -> tuple:
+def check_rungs(rungs) -> tuple: # as `RUNGS`
     "The rungs, if they are numbers and rise"
     for r in rungs: at_least(1, **dict(zip(('steps','unit_steps','seeds'),r)))
     for a,b in zip(rungs, rungs[1:]):
@@ -117,8 +121,10 @@ def climb(trial, # of Optuna
 # %% ../../nbs/app/77_search.ipynb #a65621e4
 class Halving(optuna.pruners.SuccessiveHalvingPruner):
     "Successive halving among finished trials: the scores of one that was killed are not counted beside those of its repetition"
-    def prune(self, study, trial):
-        return super().prune(SimpleNamespace(get_trials=lambda **_: finished(study), _storage=study._storage, direction=study.direction), trial)
+    def prune(self, study, trial): # of Optuna
+        "Whether the trial ends here"
+        seen = SimpleNamespace(get_trials=lambda **_: finished(study), _storage=study._storage, direction=study.direction)
+        return super().prune(seen, trial) # type: ignore[arg-type]
 
 def open_study(file) -> optuna.Study:
     "The study whose journal is `file`, new or begun; what a killed process left is marked as failed"
@@ -133,10 +139,12 @@ def sampler(*keys) -> optuna.samplers.BaseSampler:
     "A tree of Parzen estimators whose random numbers depend on `keys` alone"
     return optuna.samplers.TPESampler(seed=generator(*keys).initial_seed()%2**32, constant_liar=False)
 
-def finished(study) -> list: return study.get_trials(states=(TrialState.COMPLETE,TrialState.PRUNED))
+def finished(study) -> list: # of Optuna's trials
+    "Trials of `study` that ended"
+    return study.get_trials(states=(TrialState.COMPLETE,TrialState.PRUNED))
 
 # %% ../../nbs/app/77_search.ipynb #9300b22d
-def next_trial(study, start:dict, seed:int):
+def next_trial(study, start:dict, seed:int): # start: from `published`
     "The next trial: a published recipe, as long as there are any, then a drawn one"
     done = len(finished(study)); study.sampler = sampler(seed,'search',done)
     if done<len(start) and not study.get_trials(states=(TrialState.WAITING,)):
@@ -165,7 +173,7 @@ def held_out(train, # labelled training images, see `open_images`
         raise SettingError(f"{train} are test images, and a search must not see them: give training images, {kind}-train")
     images = open_images(train, card, n, 'held out')
     if images.labels is None: raise DataError(f"{train} has no labels: a search measures accuracy, give one folder a class")
-    return images
+    return images # type: ignore[return-value]
 
 def scorer(bench:Bench, bits:str) -> Callable: # (recipe, steps, unit_steps, seeds) -> top-1 of each seed
     "Synthesize, quantize and measure, or find it done"
@@ -180,7 +188,7 @@ def trials_of(study) -> list: # of dict
     return [dict(name=a.get('name', f"trial {a['number']}"), published='name' in a, params=t.params, recipe=a.get('recipe'),
                  scores=a.get('scores',[]), error=a.get('error')) for t in finished(study) for a in (t.user_attrs,)]
 
-def ranked(trials:list) -> list:
+def ranked(trials:list) -> list: # from `trials_of`
     "Best first: those that climbed higher, then those with the better mean on their last rung"
     return sorted(trials, key=lambda t: (len(t['scores']), np.mean(t['scores'][-1]['top1']) if t['scores'] else 0), reverse=True)
 
@@ -202,7 +210,7 @@ def run_search(model:str, out:str, # see `open_network`; folder, what is there i
                     terms=list(TERMS), sources=list(SOURCES))
     with working(out, net, dict(weights=weights), **settings) as run:
         bench = Bench(out, model, weights, images, train, Budget(n), device); study = open_study(run.file('trials.log'))
-        found = dict(settings, weights_sha256=bench.sha, fp_top1=top1(net, loader(images, net.card), device), machine=machine(),
+        found:dict = dict(settings, weights_sha256=bench.sha, fp_top1=top1(net, loader(images, net.card), device), machine=machine(),
                      versions=dict(versions(), optuna=optuna.__version__))
         def after():
             found['trials'] = trials_of(study); found['best'] = best_of(found['trials'], rungs)
@@ -220,9 +228,11 @@ def _terms(recipe:dict) -> str: # "4/6 bn, then bn + 0.05 matching"
 
 def _climbed(t:dict) -> str: return ' '.join(f"{np.mean(s['top1']):.2f}" for s in t['scores']) or t['error'] # mean of each rung
 
-def told_trial(t:dict) -> str: return f"{t['name']}: {_climbed(t)}" + (f"; {t['recipe']['source']}, {_terms(t['recipe'])}" if t['recipe'] else '')
+def told_trial(t:dict) -> str: # one of `trials_of`
+    "A trial in a line"
+    return f"{t['name']}: {_climbed(t)}" + (f"; {t['recipe']['source']}, {_terms(t['recipe'])}" if t['recipe'] else '')
 
-def search_table(found:dict, top:int=10, format:str='github') -> str:
+def search_table(found:dict, top:int=10, format:str='github') -> str: # of `run_search`; how many; as of tabulate
     "The best trials"
     rows = [[t['name'], *(f"{np.mean(s['top1']):.2f}" for s in t['scores']), *['']*(len(found['rungs'])-len(t['scores'])),
              t['recipe']['source'], _terms(t['recipe'])] for t in ranked(found['trials'])[:top] if t['recipe']]

@@ -12,6 +12,7 @@ import hashlib, json, os, platform, shutil, time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 import numpy as np, torch
 from scipy import stats
 from tabulate import tabulate
@@ -26,7 +27,7 @@ from ..models.datasets import Images, calibration, loader, top1
 from ..quant.policy import parse_bits
 from ..quant.prepare import load_quantized, prepare, save_quantized
 from ..quant.reconstruct import quantize
-from ..synth import priors # registers its terms
+from ..synth import priors # noqa: F401 registers its terms
 from ..synth.recipes import RECIPES, Phase, Recipe, get_recipe, nearest_name
 from ..synth.select import SELECTIONS, gradient_factors, select
 from ..synth.synthesize import synthesize
@@ -40,7 +41,7 @@ SEARCHED = 'searched' # a case that stands for the best recipe of a search
 class Case:
     "A line of a table"
     name: str
-    recipe: object              # a recipe or its name; or real-random, real-greedy, real-relaxed, searched
+    recipe: Any                 # a recipe or its name; or real-random, real-greedy, real-relaxed, searched
     n: int|None = None          # images; None: the sweep's
     unit_batch: int = 32        # images of a reconstruction step
     finetune: Tuning|None = None # after reconstruction
@@ -85,26 +86,29 @@ def _what(recipe) -> dict|str:
 # %% ../../nbs/app/75_sweep.ipynb #5bfd6760
 class Bench:
     "The network, data, folder and budget of a sweep"
-    def __init__(self, out, model, weights, data, train, budget, device):
+    def __init__(self, out, model, weights, data, train, budget, device): # as of `run_sweep`; budget: a `Budget`
         self.net,self.graph = open_network(model, weights, None)
         self.out,self.train,self.budget,self.device = Path(out),train,budget,device
         self.model,self.sha = model,weights_sha256(self.net)
         images = data if isinstance(data,Images) else open_labelled(data, self.net.card)
         self.test = loader(images, self.net.card)
-    def file(self, kind, key, suffix='safetensors') -> Path: return self.out/kind/f'{key}.{suffix}'
+    def file(self, kind, key, suffix='safetensors') -> Path: # subfolder, and name from what decides it
+        return self.out/kind/f'{key}.{suffix}'
     @contextmanager
-    def unfinished(self, key):
+    def unfinished(self, key): # of what is made
         "A folder for the finished parts of something, for this process alone"
         folder = self.out/'unfinished'/key
         with locked(folder, self.out.glob(f'*/.{key}.*')): yield folder
-    def clear(self, key):
+    def clear(self, key): # of what was made
         "Remove the parts: the whole is there"
         shutil.rmtree(self.out/'unfinished'/key, ignore_errors=True)
-    def images_key(self, case, seed):
+    def images_key(self, case, seed): # case: a `Case`
+        "Name of the case's images"
         n = case.n or self.budget.n
         steps = {} if str(case.recipe).startswith(REAL) else dict(steps=self.budget.steps)
         return _key(f'seed{seed}', network=self.sha, what=_what(case.recipe), n=n, seed=seed, **steps)
-    def key(self, case, bits, seed): # of a row and of its model
+    def key(self, case, bits, seed): # case: a `Case`
+        "Name of a row and of its model"
         tuned = {k:v for k,v in dict(finetune=case.finetune, nearest=case.nearest).items() if v}
         return _key(f'{self.images_key(case,seed)}-{bits}', unit_steps=self.budget.unit_steps, batch=case.unit_batch, **tuned)
 
@@ -229,7 +233,7 @@ def run_sweep(sweep:str, # a name in `SWEEPS`
                 if rank()==0: write_text(Path(out)/f'{s.name}.json', json.dumps(found, indent=1))
     return found
 
-def picture(bench:Bench, case:Case, seed:int, file):
+def picture(bench:Bench, case:Case, seed:int, file): # to write
     "Draw the first 32 of a case's images"
     torchvision.utils.save_image(bench.net.card.pixels(images_of(bench,case,seed)[0][:32]), file, nrow=8, padding=1)
 

@@ -104,7 +104,7 @@ def weights_of(model:nn.Module, shape:tuple|None=None # with a card, or the shap
     graph = fold(trace(model, shape))
     return {n.target:graph.get_submodule(n.target).weight.detach() for n in nodes_of(graph, Layer)}
 
-def clipping_explorer(model:nn.Module, shape:tuple|None=None) -> widgets.VBox:
+def clipping_explorer(model:nn.Module, shape:tuple|None=None) -> widgets.VBox: # as of `weights_of`
     "Choose layer, bits and clipping ratio; see the grid and its error"
     found = weights_of(model, shape)
     def draw(layer, bits, ratio): return clipping_figure(found[layer], bits, ratio)
@@ -145,7 +145,7 @@ def neighbour_figure(near:Neighbourhood, pixels:Callable, # from normalised imag
                      reach:float=4. # largest rho of the curves
                     ) -> Figure:
     "An image, its neighbour, what has changed, and how far the gradients are apart"
-    fig = Figure(figsize=(6.4,2.2)); pair,right = fig.subfigures(1, 2, width_ratios=(1.2,1))
+    fig = Figure(figsize=(6.4,2.2)); pair,right = fig.subfigures(1, 2, width_ratios=(1.2,1)) # type: ignore[misc]
     x = visible(pixels(torch.stack([near.around(direction,r)[i] for r in (0.,rho)]))).numpy()
     change = (x[1]-x[0]).mean(0)
     for ax,title,im in zip(pair.subplots(1,3), ('image','neighbour','change'), (*x,change)):
@@ -183,12 +183,13 @@ class Landscape:
         key,at = (bits,reach,points),torch.linspace(-reach,reach,points).tolist()
         if key not in self.known:
             loss = ReconstructionLoss(self.network(bits), self.images, self.target)
-            self.known[key] = surface(loss, *(filter_direction(loss, self.seed, i) for i in (0,1)), at)
+            first,second = (filter_direction(loss, self.seed, i) for i in (0,1))
+            self.known[key] = surface(loss, first, second, at)
         return at, np.array(self.known[key], float)
 
 # %% ../../nbs/app/74_widgets.ipynb #913d84c3
 @styled
-def landscape_figure(land:Landscape, bits:int=4, reach:float=.3, points:int=7) -> Figure:
+def landscape_figure(land:Landscape, bits:int=4, reach:float=.3, points:int=7) -> Figure: # how far, in filter lengths; points a side
     "Contours of the quantized network's loss, and a cut through it and through full precision"
     fig,(plane,cut) = panels(2, height=2.6); at,z = land.plane(bits,reach,points)
     _,full = land.plane(None,reach,points)
@@ -204,7 +205,7 @@ def landscape_figure(land:Landscape, bits:int=4, reach:float=.3, points:int=7) -
 
 # %% ../../nbs/app/74_widgets.ipynb #83e784da
 def landscape_explorer(model:nn.Module, images:Tensor, # few: every point of the plane is a pass over them
-                       points:int=7) -> widgets.VBox:
+                       points:int=7) -> widgets.VBox: # points a side
     "Choose bits and how far to look; see the loss around the weights"
     land = Landscape(model, images)
     def draw(bits, reach): return landscape_figure(land, bits, reach, points)
@@ -217,7 +218,7 @@ class Tradeoff(NamedTuple):
     uniform: dict # bits -> `Allocation` with these weight bits in all layers but the ends
 
 def tradeoff(model:nn.Module, images:Tensor, # (n, c, h, w), normalised
-             criterion:str='kl', activations:int=8, seed:int=0) -> Tradeoff:
+             criterion:str='kl', activations:int=8, seed:int=0) -> Tradeoff: # see `plan`
     "The front of size against sensitivity, and uniform widths"
     graph = trace(model, tuple(images.shape[1:])); costs = count(graph)
     sens = sensitivity(graph, images, criterion, seed=seed)
@@ -225,7 +226,7 @@ def tradeoff(model:nn.Module, images:Tensor, # (n, c, h, w), normalised
     choices = offers(graph, costs, Policy('w8a8'), activations)
     return Tradeoff(front(sens, costs, choices), {b:uniform(b) for b in WIDTHS})
 
-def within(found:Tradeoff, kilobytes:float) -> Allocation:
+def within(found:Tradeoff, kilobytes:float) -> Allocation: # of 1000 bytes
     "The least sensitive allocation of at most that size"
     fit = [a for a in found.front if a.cost['size']<=1e3*kilobytes]
     if fit: return fit[-1]
@@ -261,7 +262,8 @@ def live_figure(pixels:Tensor, # (n, c, h, w), 0 to 1
                 rows:list[dict] # of stage 'synthesize'
                ) -> Figure:
     "The images of the moment, and the losses so far"
-    fig = Figure(figsize=(6.4,2.6)); left,right = fig.subfigures(1,2); ax = left.subplots(); ax.axis('off')
+    fig = Figure(figsize=(6.4,2.6)); left,right = fig.subfigures(1,2) # type: ignore[misc]
+    ax = left.subplots(); ax.axis('off')
     grid = make_grid(visible(pixels), nrow=max(1,round(len(pixels)**.5)), padding=1, pad_value=.5)
     ax.imshow(grid.permute(1,2,0).numpy(), vmin=0, vmax=1)
     ax = right.subplots()
@@ -278,6 +280,7 @@ class _Stopped(Exception): "The stop button was pressed"
 
 class Live:
     "Synthesis that shows its images and losses while it runs, and can be stopped"
+    images: Tensor|None; thread: threading.Thread|None
     def __init__(self, model:nn.Module, # with a card
                  recipe='sadag', n:int=16, steps:int=300, **kwargs): # further settings as `synthesize` has them
         self.model,self.settings = model,dict(recipe=recipe, n=n, batch=n, steps=steps, **kwargs)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 import torch, torch.fx as fx, torch.nn.functional as F
+from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from ..core import DataError, ModelError, SettingError, reading, writing
@@ -33,6 +34,7 @@ class Value(NamedTuple):
 # %% ../../nbs/deploy/61_onnx.ipynb #285b7cc3
 class Writer:
     "Nodes and constants of an ONNX graph, as they are written"
+    at: fx.Node # what is being written
     def __init__(self, graph:fx.GraphModule):
         self.graph,self.values,self.nodes,self.constants = graph,{},[],{} # values: of each node of `graph` so far
         self.integers = {} # name of each layer that is computed in integers -> how
@@ -41,25 +43,25 @@ class Writer:
         name = f'{self.at.name}.{len(self.nodes)}'
         self.nodes.append((kind, inputs, name, attributes))
         return name
-    def constant(self, array, name:str|None=None) -> str:
+    def constant(self, array, name:str|None=None) -> str: # its name, by default a number
         "Add a constant: an array, or (type, shape, bytes)"
         name = name or f'c{len(self.constants)}'
         self.constants[name] = array
         return name
 
 # %% ../../nbs/deploy/61_onnx.ipynb #6cb440e4
-def _scale_and_zero(self, grid:Grid) -> tuple[str,str]:
+@patch
+def scale_and_zero(self:Writer, grid:Grid) -> tuple[str,str]:
     "Names of a tensor grid's scale and zero point"
     s,z = np.float32(grid.scale.item()),np.uint8(grid.zero_point.item())
-    return tuple(self.constant(v, f'{n}{v}') for n,v in (('scale',s),('zero',z)))
+    return self.constant(s, f'scale{s}'), self.constant(z, f'zero{z}')
 
-def _numbers(self, node) -> str:
+@patch
+def numbers(self:Writer, node) -> str:
     "Name of the float32 tensor of `node`, which may also be a plain number"
     if not isinstance(node, fx.Node): return self.constant(np.float32(node))
     v = self.values[node]
     return v.name if v.grid is None else self.op('DequantizeLinear', v.name, *self.scale_and_zero(v.grid))
-
-Writer.scale_and_zero,Writer.numbers = _scale_and_zero,_numbers
 
 # %% ../../nbs/deploy/61_onnx.ipynb #f0f7203b
 WRITERS = {}
@@ -70,7 +72,7 @@ def writes(*targets):
     return register
 
 # %% ../../nbs/deploy/61_onnx.ipynb #ed8c91f3
-def unsupported(node:fx.Node, graph:fx.GraphModule, why:str) -> ModelError:
+def unsupported(node:fx.Node, graph:fx.GraphModule, why:str) -> ModelError: # why: what cannot be written, after the operator's name
     "The error that names `node`'s operator and where it is"
     m = module_of(node, graph); what = node.target if isinstance(node.target,str) else node.target.__name__
     inside = [str(k) for k in node.meta.get('nn_module_stack', {}) if k]
@@ -94,7 +96,8 @@ def code_limits(grid:Grid, clamp:tuple|None) -> tuple[int,int]:
 @writes(*RELU, *RELU6, *HARDTANH)
 def _clamp(w, node):
     if quantized(node, w.graph): return w.values[node.args[0]] # the quantizer clips its codes instead
-    lo,hi = clamp_limits(node, w.graph); x = w.numbers(node.args[0])
+    lo,hi = clamp_limits(node, w.graph) # type: ignore[misc]
+    x = w.numbers(node.args[0])
     if (lo,hi)==(0,math.inf): return Value(w.op('Relu',x))
     return Value(w.op('Clip', x, *(w.constant(np.float32(v)) for v in (lo,hi))))
 
@@ -133,7 +136,7 @@ def _bias(w:Writer, layer:nn.Module, integers:Integers|None) -> list[str]:
     "Write a layer's bias, if it has one"
     if layer.bias is None: return []
     if integers is None: return [w.constant(layer.bias.numpy(force=True))]
-    whole = w.constant(integers.bias.numpy(force=True).astype(np.int32))
+    whole = w.constant(integers.bias.numpy(force=True).astype(np.int32)) # type: ignore[union-attr]
     return [w.op('DequantizeLinear', whole, w.constant(integers.unit.numpy(force=True)), axis=0)]
 
 def _layer(w:Writer, node:fx.Node, kind:str, **attributes) -> Value:
@@ -146,7 +149,7 @@ def _layer(w:Writer, node:fx.Node, kind:str, **attributes) -> Value:
 
 def _plain_numbers(w:Writer, v:Value) -> str:
     "Codes as numbers, without an operator that lets the runtime round the reader's weights as it likes"
-    x = w.op('Cast', v.name, to=np.float32); zero = v.grid.zero_point.numpy(force=True)
+    x = w.op('Cast', v.name, to=np.float32); zero = v.grid.zero_point.numpy(force=True) # type: ignore[union-attr]
     if zero: x = w.op('Sub', x, w.constant(zero))
     return w.op('Mul', x, w.scale_and_zero(v.grid)[0])
 
@@ -404,14 +407,14 @@ class OnnxNetwork(nn.Module):
 # %% ../../nbs/deploy/61_onnx.ipynb #d1ce9cb1
 def _card(notes:dict|None) -> Card|None:
     "The card that the metadata hold"
-    return notes and Card(**dict(notes, **{k:tuple(notes[k]) for k in ('shape','mean','std')}))
+    return Card(**dict(notes, **{k:tuple(notes[k]) for k in ('shape','mean','std')})) if notes else None
 
 # %% ../../nbs/deploy/61_onnx.ipynb #0f704427
 class _Compared(fx.Interpreter):
     "Runs a network on the runtime's codes and counts where its own would differ"
     def __init__(self, graph, codes): super().__init__(graph); self.codes,self.rows = codes,[]
     def run_node(self, node):
-        q = module_of(node, self.module)
+        q = module_of(node, self.module) # type: ignore[arg-type]
         if not isinstance(q, ActivationQuantizer): return super().run_node(node)
         grid = q.grid(); theirs = self.codes[node.name]; differ = (grid.integers(self.env[node.args[0]])-theirs).abs()
         count = int((differ>0).sum())
@@ -437,7 +440,7 @@ def compare(model:fx.GraphModule, # that was exported
 # %% ../../nbs/deploy/61_onnx.ipynb #14c076f7
 def by_turns(networks:dict, # name -> network
              x:Tensor, # (n, c, h, w), normalised
-             repeats:int=50
+             repeats:int=50 # turns
             ) -> dict: # name -> milliseconds of each turn
     "Times of the networks on `x`, in turns, after a few that do not count"
     times = {name:[] for name in networks}

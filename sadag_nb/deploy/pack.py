@@ -53,7 +53,7 @@ def packed_state(state:dict, # a stored network's state_dict
         elif name.endswith(ZERO): state[name] = t.to(torch.uint8)
     return state, json.dumps(how)
 
-def unpacked_state(state:dict, how:str) -> dict:
+def unpacked_state(state:dict, how:str) -> dict: # both from `packed_state`
     "What `packed_state` was given; `load_state_dict` makes the zero points floats again"
     codes = {name:unpack(state[name], b, shape, signed) for name,(b,signed,shape) in json.loads(how).items()}
     return dict(state, **codes)

@@ -15,7 +15,7 @@ from .trace import BatchNorm, Layer, clone, module_of, nodes_of
 # %% ../../nbs/graph/11_probe.ipynb #fda62236
 def _affine(x:Tensor, scale:Tensor, shift:Tensor) -> Tensor: # x (n, c, ...), the others (c)
     "scale·x + shift per channel, by the fused batch-norm kernel"
-    return F.batch_norm(x, torch.zeros_like(scale), torch.ones_like(scale), scale, shift, eps=0.)
+    return F.batch_norm(x, torch.zeros_like(scale), torch.ones_like(scale), scale, shift, eps=1e-30) # lost beside 1; PyTorch 2.10 refuses 0
 
 class _ReportingNorm(torch.autograd.Function):
     "Batch norm by stored statistics, and the mean and variance of its input in their units"
@@ -147,7 +147,7 @@ def _swing(graph:fx.GraphModule):
     "Let strided convolutions swing"
     for node in nodes_of(graph, (nn.Conv2d,)):
         conv = module_of(node, graph)
-        if max(conv.stride)>1: graph.set_submodule(node.target, SwingConv2d(conv))
+        if max(conv.stride)>1: graph.set_submodule(node.target, SwingConv2d(conv)) # type: ignore[arg-type]
 
 # %% ../../nbs/graph/11_probe.ipynb #d9c514c1
 def features(graph:fx.GraphModule, # from `trace`, `fold` or `prepare`

@@ -8,6 +8,7 @@ __all__ = ['Layer', 'BatchNorm', 'RELU', 'RELU6', 'HARDTANH', 'MAXPOOL', 'Tracer
 
 # %% ../../nbs/graph/10_trace.ipynb #0d3787f9
 import contextlib, copy, io, math
+from typing import Any
 import torch, torch.fx as fx, torch.nn.functional as F
 from torch import nn
 from torch.fx.passes.shape_prop import ShapeProp
@@ -17,7 +18,7 @@ from ..core import ModelError, SettingError, UntraceableModel, frozen, torchvisi
 # %% ../../nbs/graph/10_trace.ipynb #57e73792
 class Tracer(fx.Tracer):
     "An fx tracer that says which module it could not trace"
-    def trace(self, root, *args, **kwargs):
+    def trace(self, root, *args, **kwargs): # as of `fx.Tracer`
         try: return super().trace(root, *args, **kwargs)
         except Exception as e:
             where = self.scope.module_path or type(root).__name__
@@ -69,11 +70,13 @@ def trace(model:nn.Module, # in eval mode
     "Copy of `model` as a graph"
     check_model(model)
     card = getattr(model, 'card', None)
-    if shape is None and card is None: raise SettingError("the input's shape is not known: give shape=(channels, height, width)")
+    if shape is None:
+        if card is None: raise SettingError("the input's shape is not known: give shape=(channels, height, width)")
+        shape = card.shape
     model = frozen(copy.deepcopy(model))
     graph = fx.GraphModule(model, Tracer().trace(model))
     _drop_idle(graph); _check_functional(graph)
-    graph.card,graph.shape = card,tuple(shape or card.shape)
+    graph.card,graph.shape = card,tuple(shape)
     return _with_shapes(graph)
 
 # %% ../../nbs/graph/10_trace.ipynb #4de48c1d
@@ -101,7 +104,7 @@ def clone(graph:fx.GraphModule) -> fx.GraphModule:
 Layer = (nn.Conv2d, nn.Linear) # the layers whose weights are quantized
 BatchNorm = (nn.BatchNorm1d, nn.BatchNorm2d)
 
-def module_of(node:fx.Node, graph:fx.GraphModule) -> nn.Module|None:
+def module_of(node:fx.Node, graph:fx.GraphModule) -> nn.Module|Any:
     "The module that `node` calls, or None"
     return graph.get_submodule(node.target) if node.op=='call_module' else None
 
@@ -110,10 +113,10 @@ def nodes_of(graph:fx.GraphModule, kinds:tuple) -> list[fx.Node]:
     return [n for n in graph.graph.nodes if isinstance(module_of(n, graph), kinds)]
 
 # %% ../../nbs/graph/10_trace.ipynb #748e5836
-def shape_of(node:fx.Node) -> tuple|None:
+def shape_of(node:fx.Node) -> tuple|Any:
     "Shape of `node`'s tensor for a batch of two; None if it is no tensor"
-    meta = node.meta.get('tensor_meta')
-    return tuple(meta.shape) if hasattr(meta, 'shape') else None
+    shape = getattr(node.meta.get('tensor_meta'), 'shape', None)
+    return None if shape is None else tuple(shape)
 
 # %% ../../nbs/graph/10_trace.ipynb #cc8c063f
 RELU = (nn.ReLU, F.relu, torch.relu, F.relu_, torch.relu_, 'relu', 'relu_')
@@ -125,7 +128,7 @@ def kind_of(node:fx.Node, graph:fx.GraphModule):
     "The class of the module, the function or the method's name that `node` calls"
     return type(module_of(node,graph)) if node.op=='call_module' else node.target
 
-def setting(node:fx.Node, graph:fx.GraphModule, i:int, name:str, default=None):
+def setting(node:fx.Node, graph:fx.GraphModule, i:int, name:str, default=None): # default: where nothing is said
     "The module's attribute `name`, or the call's argument of that name, which is its `i`-th"
     if node.op=='call_module': return getattr(module_of(node,graph), name, default)
     return node.args[i] if len(node.args)>i else node.kwargs.get(name, default)
@@ -136,6 +139,7 @@ def clamp_limits(node:fx.Node, graph:fx.GraphModule) -> tuple|None: # smallest a
     if kind in RELU: return 0., math.inf
     if kind in RELU6: return 0., 6.
     if kind in HARDTANH: return setting(node,graph,1,'min_val',-1.), setting(node,graph,2,'max_val',1.)
+    return None
 
 # %% ../../nbs/graph/10_trace.ipynb #54e2d99c
 def _foldable(bn:fx.Node, graph:fx.GraphModule) -> bool:
@@ -152,7 +156,7 @@ def fold(graph:fx.GraphModule # from `trace`
     for bn in nodes_of(graph, BatchNorm):
         if not _foldable(bn, graph): continue
         conv = bn.args[0]
-        graph.set_submodule(conv.target, fuse_conv_bn_eval(module_of(conv,graph), module_of(bn,graph)))
+        graph.set_submodule(conv.target, fuse_conv_bn_eval(graph.get_submodule(conv.target), graph.get_submodule(bn.target))) # type: ignore[type-var,arg-type]
         bn.replace_all_uses_with(conv); graph.graph.erase_node(bn)
     graph.delete_all_unused_submodules()
     return _with_shapes(frozen(graph))

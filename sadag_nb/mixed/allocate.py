@@ -37,7 +37,7 @@ class Costs:
         "Cost of one layer"
         if by=='size': return self.numbers[layer]*b.weights/8
         if by=='bitops': return self.macs[layer]*b.weights*(b.input or 8)
-        return self.seconds[layer].get(Bits(b.weights, b.input or 8), math.inf)
+        return self.seconds[layer].get(Bits(b.weights, b.input or 8), math.inf) # type: ignore[index]
     def total(self, by:str, bits:dict) -> float: # layer -> Bits
         "Cost of the network"
         return sum(self.of(by, n, b) for n,b in bits.items())+(self.fixed if by=='size' else 0)
@@ -118,7 +118,7 @@ def _of_input(sens, family, bits):
     if sens.inputs is None or family not in sens.families: return 0.
     return float(sens.inputs[sens.families.index(family), bits-WIDTHS[0]])
 
-def allocation(sens:Sensitivity, costs:Costs, bits:dict, gap:float=0.) -> Allocation:
+def allocation(sens:Sensitivity, costs:Costs, bits:dict, gap:float=0.) -> Allocation: # layer -> Bits; relative distance to the best
     "`bits` with their costs"
     bits = {n:bits[n] for n in costs.numbers}
     kinds = ('size','bitops') if costs.seconds is None else ('size','bitops','time')
@@ -208,7 +208,7 @@ def solve(choices:list[dict], costs:Costs, limits:dict, # 'size', 'bitops', 'tim
     if kept is None: raise SadagError(f"the solver found no allocation ({found.message.strip()}): give wider limits")
     return {n:b for (_,n,b),x in zip(variables,kept) if x}, gap
 
-def best(sens:Sensitivity, costs:Costs, choices:list[dict], limits:dict, seconds:float=60.) -> Allocation:
+def best(sens:Sensitivity, costs:Costs, choices:list[dict], limits:dict, seconds:float=60.) -> Allocation: # as for `solve`
     "The least sensitive allocation within all limits"
     def aim(family, n, b): # a family's tensors count once
         return _of_weight(sens, n, b.weights)+(_of_input(sens, family, b.input) if n==family[0] else 0.)
@@ -231,7 +231,7 @@ def amount(text:str|float, kind:str # a key of `UNITS`
     if not 0<value<math.inf: raise SettingError(f"{kind} must be above 0, not {text!r}")
     return value
 
-def told(value:float, kind:str) -> str:
+def told(value:float, kind:str) -> str: # `kind`: a key of `UNITS`
     "An amount with its unit, rounded up to four digits"
     units = sorted(((s,u) for u,s in UNITS[kind].items() if 'i' not in u), reverse=True)
     scale,unit = next((su for su in units if su[0]<=value), units[-1])
@@ -239,7 +239,7 @@ def told(value:float, kind:str) -> str:
     return f'{math.ceil(round(value/scale*digits,6))/digits:g}{unit}'
 
 # %% ../../nbs/mixed/51_allocate.ipynb #3bd6f06b
-def check_limits(choices:list[dict], costs:Costs, limits:dict):
+def check_limits(choices:list[dict], costs:Costs, limits:dict): # from `offers`; limits as for `solve`
     "`SettingError` if no allocation is within all `limits`; it says the smallest reachable"
     within = {}
     for by,limit in limits.items():

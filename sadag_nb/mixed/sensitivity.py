@@ -10,7 +10,8 @@ __all__ = ['WIDTHS', 'CRITERIA', 'OF_WEIGHTS_ALONE', 'Shared', 'shared_inputs', 
 # %% ../../nbs/mixed/50_sensitivity.ipynb #33d9487e
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 import torch, torch.fx as fx, torch.nn.functional as F
 from torch import Tensor, nn
 from ..core import DataError, Progress, at_least, generator, keep_memory
@@ -82,7 +83,8 @@ def places(graph:fx.GraphModule, # from `trace`
     hooks = [p.register_forward_pre_hook(lambda p,args: seen.update({p:args[0]})) for p in parts]
     run(pieces, images)
     for h in hooks: h.remove()
-    return pieces, *([_place(n, p, seen, pieces, symmetric) for n,p in kind.items()] for kind in (weights, inputs))
+    found,read = ([_place(n, p, seen, pieces, symmetric) for n,p in kind.items()] for kind in (weights, inputs))
+    return pieces,found,read
 
 def run(pieces:list[Unit], x:Tensor) -> Tensor:
     "Units one after another"
@@ -95,7 +97,7 @@ def kl(full:Tensor, quantized:Tensor) -> Tensor: # (n, classes) logits; one numb
     full,quantized = (y.double().log_softmax(1) for y in (full,quantized)) # tiny differences of numbers near one
     return F.kl_div(quantized, full, log_target=True, reduction='sum')
 
-def squared_error(full:Tensor, quantized:Tensor) -> Tensor:
+def squared_error(full:Tensor, quantized:Tensor) -> Tensor: # (n, classes) logits; one number
     "Half the squared error of the logits, summed over images"
     return (quantized-full).square().sum()/2
 
@@ -103,7 +105,7 @@ def squared_error(full:Tensor, quantized:Tensor) -> Tensor:
 @contextmanager
 def quantized(place:Place, bits:int):
     "Inside, `place` is quantized, and nothing else"
-    for p,g in zip(place.parts, place.grids[bits]): p.scale,p.zero_point,p.low,p.high,p.on = *g,True
+    for p,g in zip(place.parts, place.grids[bits]): (p.scale,p.zero_point,p.low,p.high),p.on = g,True
     try: yield
     finally:
         for p in place.parts: p.on = False
@@ -153,7 +155,7 @@ def traces(pieces:list[Unit], found:list[Place], images:Tensor,
            batch:int=32, # images that go through together
            seed:int=0) -> Tensor: # (draws, places)
     "Hutchinson's estimates of the trace of each place's block of the Hessian"
-    rng,parts,out = generator(seed,'traces'),[q for p in found for q in p.parts],[]
+    rng,parts = generator(seed,'traces'),[q for p in found for q in p.parts]
     owner = torch.tensor([i for i,p in enumerate(found) for _ in p.parts], device=images.device)
     total = torch.zeros(draws, len(found), dtype=images.dtype, device=images.device)
     for x in images.split(batch):

@@ -88,8 +88,8 @@ class _Header(tarfile.TarInfo):
 def _in_tar(path):
     with tarfile.open(path, 'r|*', tarinfo=_Header) as t: # a stream: each file is read before the next
         for m in t:
-            t.members = [] # they would be kept
-            if _is_image(m.name) and m.isreg(): _small(m.name, m.size); yield m.name, lambda m=m: t.extractfile(m).read()
+            t.members = [] # type: ignore[attr-defined] # they would be kept
+            if _is_image(m.name) and m.isreg(): _small(m.name, m.size); yield m.name, lambda m=m: t.extractfile(m).read() # type: ignore[union-attr]
 
 # %% ../../nbs/models/06_datasets.ipynb #7fd21a71
 def members(path):
@@ -195,9 +195,10 @@ def list_files(path, card:Card, labelled:bool=True) -> Files:
     names = [n for n,_ in members(path)]
     if not names: raise DataError(f"{path} holds no images ({', '.join(sorted(SUFFIXES))}): give another folder or archive")
     folders = class_folders(names, card.classes or ()) if labelled else None
-    if not folders: return Files(Path(path), card, range(len(names)))
+    places = list(range(len(names)))
+    if not folders: return Files(Path(path), card, places)
     classes = check_classes(folders, card, path); index = {c:i for i,c in enumerate(classes)}
-    return Files(Path(path), card, range(len(names)), torch.tensor([index[f] for f in folders]), classes)
+    return Files(Path(path), card, places, torch.tensor([index[f] for f in folders]), classes)
 
 # %% ../../nbs/models/06_datasets.ipynb #2e1a7894
 def _cifar(spec, card, download):
@@ -221,14 +222,14 @@ def _find(spec, card, labelled, download):
         raise DataError(f"{spec} has images of shape {tuple(images.data.shape[1:])}, {card.name} takes {tuple(card.shape)}: "
                         "give others")
     if not labelled: return Images(images.data)
-    check_classes(images.classes, card, spec)
+    check_classes(images.classes or [], card, spec)
     return images
 
 # %% ../../nbs/models/06_datasets.ipynb #ab60a081
 def open_images(spec, # a folder, an archive, "digits", "digits-train", "cifar10:FOLDER", …
                 card:Card, # of the network that will see them
                 n:int|None=None, # how many, at random; None: all
-                seed:int=0,
+                seed:int|str=0,
                 labelled:bool=True, # False: any images will do, folders are not classes
                 download:bool=False # for CIFAR
                ) -> Images|Files: # labels are None where there are no class folders
@@ -239,7 +240,7 @@ def open_images(spec, # a folder, an archive, "digits", "digits-train", "cifar10
     return images.load() if isinstance(images, Files) and small else images
 
 # %% ../../nbs/models/06_datasets.ipynb #ffac723c
-def _sample(images, n, seed, spec):
+def _sample(images, n, seed, spec) -> Images:
     "`n` of the images, the same for the same seed"
     at_least(1, n=n)
     if n>len(images): raise DataError(f"{spec} has {len(images)} images, fewer than the {n} asked for: ask for fewer")
@@ -284,4 +285,4 @@ def top1(model:nn.Module, # put in eval mode
 def calibration(spec, # as for `open_images`; labels are not needed
                 card:Card, n:int, seed:int=0) -> Tensor: # (n, c, h, w), normalised
     "`n` real images drawn at random"
-    return card.normalise(open_images(spec, card, n, seed, labelled=False).data)
+    return card.normalise(_sample(_find(spec, card, False, False), n, seed, spec).data)

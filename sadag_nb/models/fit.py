@@ -55,22 +55,24 @@ def augmented(x:Tensor, # (n, c, h, w)
               side:Tensor, # (n,), True: mirror this one
               plan:Plan, g:torch.Generator) -> Tensor: # same shape as x
     "Shift at random, and mirror where `side` says so"
-    if plan.pad: x = shift(x, *torch.randint(2*plan.pad+1, (2,len(x)), generator=g), plan.pad)
+    if plan.pad:
+        dy,dx = torch.randint(2*plan.pad+1, (2,len(x)), generator=g)
+        x = shift(x, dy, dx, plan.pad)
     return torch.where(side.view(-1,1,1,1), x.flip(3), x) if plan.mirror else x
 
-def batches(train:Images, card, plan:Plan, epoch:int):
+def batches(train:Images, card, plan:Plan, epoch:int): # counted from 0
     "Share of the epoch done, normalised images, labels: all images once, in an order of the epoch's own"
     g = generator(plan.seed, 'epoch', epoch)
     side = torch.rand(len(train), generator=generator(plan.seed,'side')).lt(.5) ^ bool(epoch%2)
     order = torch.randperm(len(train), generator=g).split(plan.batch)
     for i,idx in enumerate(order):
-        yield i/len(order), augmented(card.normalise(train.data[idx]), side[idx], plan, g), train.labels[idx]
+        yield i/len(order), augmented(card.normalise(train.data[idx]), side[idx], plan, g), train.labels[idx] # type: ignore[index]
 
 # %% ../../nbs/models/07_fit.ipynb #2cd6010c
 def optimizer(model:nn.Module, plan:Plan) -> torch.optim.SGD:
     "Nesterov momentum; only convolutions and linear layers are decayed"
     params = list(model.parameters())
-    groups = [dict(params=[p for p in params if p.ndim>1], weight_decay=plan.decay),
+    groups:list[dict] = [dict(params=[p for p in params if p.ndim>1], weight_decay=plan.decay),
               dict(params=[p for p in params if p.ndim<=1])]
     return torch.optim.SGD(groups, lr=plan.lr, momentum=.9, nesterov=True)
 
@@ -140,7 +142,8 @@ def save_half(model:nn.Module, path):
     half = {k:v.half() if v.is_floating_point() else v for k,v in model.state_dict().items()}
     save_tensors(path, half, name=model.card.name)
 
-def train_from_files(name, train, test, out, **plan) -> Run:
+def train_from_files(name, train, test, out, # of `untrained`; folders or archives of images, `test` may be None; run folder
+                     **plan) -> Run: # settings of `Plan`
     "Train the network called `name` on a folder or archive of images; the run folder"
     with seeded(plan['seed'], 'init'): model = untrained(name)
     train,test = open_images(train, model.card),test and open_images(test, model.card)

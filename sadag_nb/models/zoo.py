@@ -91,7 +91,7 @@ def _stage(i, o, n, stride, project):
     return nn.Sequential(Block(i,o,stride,project), *(Block(o,o,1) for _ in range(n-1)))
 
 # %% ../../nbs/models/05_zoo.ipynb #c24289d3
-def resnet20(classes:int=10, channels:int=3) -> ResNet:
+def resnet20(classes:int=10, channels:int=3) -> ResNet: # of the answers, and of the images
     "20 layers, 0.27 million weights"
     return ResNet(3, classes, channels)
 
@@ -174,7 +174,7 @@ def load_weights(model:nn.Module, path) -> nn.Module:
 # %% ../../nbs/models/05_zoo.ipynb #3dc0e766
 RESNETS = dict(resnet20=resnet20, resnet20b=resnet20b, resnet32=resnet32, resnet56=resnet56)
 IMAGENET = dict(mean=(.485,.456,.406), std=(.229,.224,.225))
-CARDS = dict(digits=dict(shape=(1,16,16), mean=(.3049,), std=(.3758,), classes=[str(i) for i in range(10)]),
+CARDS:dict[str,dict] = dict(digits=dict(shape=(1,16,16), mean=(.3049,), std=(.3758,), classes=[str(i) for i in range(10)]),
              cifar10=dict(shape=(3,32,32), **IMAGENET,
                           classes='airplane automobile bird cat deer dog frog horse ship truck'.split()),
              cifar100=dict(shape=(3,32,32), outputs=100, mean=(.5070,.4865,.4409), std=(.2673,.2564,.2761)))
@@ -193,7 +193,7 @@ def untrained(name:str) -> ResNet: # "resnet20-cifar10" and the like
     if name not in known: raise SettingError(_unknown(name, known))
     net,data = name.split('-')
     card = Card(name, **CARDS[data])
-    model = RESNETS[net](card.outputs, card.shape[0]); model.card = card
+    model = RESNETS[net](card.outputs or 0, card.shape[0]); model.card = card
     return model
 
 def _unknown(name, known):
@@ -266,7 +266,8 @@ def _from_file(name, weights, shape):
     path,_,factory = name.rpartition(':')
     if not Path(path).is_file(): raise SettingError(f"no such file: {path} (of model {name})")
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
+    module = importlib.util.module_from_spec(spec) # type: ignore[arg-type]
+    spec.loader.exec_module(module) # type: ignore[union-attr]
     if not callable(getattr(module, factory, None)):
         raise SettingError(f"{path} defines no function {factory!r}: name one after the colon")
     return _carded(getattr(module, factory)(), name, weights, shape)

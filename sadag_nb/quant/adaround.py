@@ -21,7 +21,7 @@ def inverse_rectified_sigmoid(h:Tensor # in [0, 1]
     return torch.logit((h+.1)/1.2)
 
 # %% ../../nbs/quant/21_adaround.ipynb #ebc1a174
-def rounding_penalty(h:Tensor, beta:float) -> Tensor:
+def rounding_penalty(h:Tensor, beta:float) -> Tensor: # h in [0, 1]; beta > 0, the larger the flatter between
     "How undecided the roundings are: 0 where h is 0 or 1, 1 a weight where it is a half"
     return (1-(2*h-1).abs().pow(beta)).sum()
 

@@ -34,7 +34,7 @@ def to_codes(node:fx.Node, graph:fx.GraphModule) -> ActivationQuantizer|None:
     for keeps_order in (clamp_limits, lambda n,g: kind_of(n,g) in MAXPOOL):
         user = next(iter(node.users))
         if len(node.users)==1 and keeps_order(user,graph): node = user
-    return module_of(next(iter(node.users)),graph) if quantized(node,graph) else None
+    return module_of(next(iter(node.users)),graph) if quantized(node,graph) else None # type: ignore[return-value]
 
 # %% ../../nbs/quant/27_integers.ipynb #9c598fb1
 def largest_factor(most:Tensor, # (c_out,), largest |code - zero point| of each channel

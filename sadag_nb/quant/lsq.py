@@ -7,6 +7,7 @@ __all__ = ['fake_quantize', 'coin_tosses', 'ActivationQuantizer']
 
 # %% ../../nbs/quant/22_lsq.ipynb #688c2ab3
 from functools import cache
+from typing import Any
 import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
@@ -63,7 +64,8 @@ class ActivationQuantizer(nn.Module):
     "Quantizes a tensor to `bits` unsigned bits with a learnable step"
     def __init__(self, bits:int): # 2 to 8
         super().__init__()
-        self.bits,self.on,self.dropping,self._zero = bits,True,False,(None,0,0.)
+        self.bits,self.on,self.dropping = bits,True,False
+        self._zero:tuple[Any,int,float] = None,0,0. # of which tensor, in which version: see `zero`
         self.low,self.high = limits(bits)
         self.register_buffer('scale', torch.ones(())); self.register_buffer('zero_point', torch.zeros(()))
         self.delta = nn.Parameter(torch.zeros(()))
@@ -91,6 +93,6 @@ def fit(self:ActivationQuantizer, x:Tensor, # a sample of the tensor, any shape
     self.set_grid(grid.scale, grid.zero_point)
 
 @patch
-def set_grid(self:ActivationQuantizer, scale:Tensor, zero_point:Tensor):
+def set_grid(self:ActivationQuantizer, scale:Tensor, zero_point:Tensor): # one number each
     "Take these as scale and zero point"
     with torch.no_grad(): self.scale.copy_(scale); self.zero_point.copy_(zero_point); self.delta.zero_()

@@ -27,9 +27,9 @@ def parse_bits(text:str # such as "w4a8"
     "Bits written in the short form"
     m = re.fullmatch(r'w(\d+)a(\d+)', str(text).lower())
     if not m: raise SettingError(f"bits are written like w4a4 (weights, activations), not {text!r}")
-    bits = Bits(*map(int, m.groups()))
-    for b in bits: limits(b)
-    return bits
+    weights,activations = map(int, m.groups())
+    for b in (weights,activations): limits(b)
+    return Bits(weights, activations)
 
 # %% ../../nbs/quant/23_policy.ipynb #23134ec7
 @dataclass(frozen=True)

@@ -28,12 +28,14 @@ class Nearest(nn.Module):
         self.on,self.low,self.high = True,grid.low,grid.high
         self.register_buffer('scale', grid.scale); self.register_buffer('zero_point', grid.zero_point)
     def grid(self) -> Grid: return Grid(self.scale, self.zero_point, self.low, self.high)
-    def forward(self, w): return self.grid()(w) if self.on else w
+    def forward(self, w): # (c_out, ...)
+        return self.grid()(w) if self.on else w
 
 # %% ../../nbs/quant/24_prepare.ipynb #0a392832
 class Stored(Nearest):
     "Parametrization: integer codes to the numbers that they stand for"
-    def forward(self, codes): return self.grid().numbers(codes.to(self.scale.dtype))
+    def forward(self, codes): # (c_out, ...), integers
+        return self.grid().numbers(codes.to(self.scale.dtype))
 
 def store(layer:nn.Module, codes:Tensor, grid:Grid):
     "Let `layer` hold `codes` (whole numbers within the grid's limits) as its weight"
@@ -166,7 +168,7 @@ def store_all(model:fx.GraphModule) -> fx.GraphModule:
             store(layer, p.grid().integers(layer.parametrizations.weight.original), p.grid())
     return model
 
-def save_quantized(model:fx.GraphModule, path, **meta:str):
+def save_quantized(model:fx.GraphModule, path, **meta:str): # text to go with it
     "Write a quantized network as safetensors, its codes packed"
     bits = {name:b.weights for name,b in model.policy.resolve(model).items()}
     tensors,packed = packed_state(store_all(model).state_dict(), bits)

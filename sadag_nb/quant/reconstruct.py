@@ -90,11 +90,11 @@ def _mapped(numbers:int, folder) -> Tensor: # (numbers,)
 def _through(unit:nn.Module, x:Tensor, cache:Cache, batch:int=256) -> Tensor: # outputs for all of x
     "`unit` on all of `x`, a batch at a time"
     out = None
-    for part,at in zip(x.split(batch), range(0,len(x),batch)):
-        y = unit(part)
+    for b,at in zip(x.split(batch), range(0,len(x),batch)):
+        y = unit(b)
         if out is None: out = cache.room((len(x),*y.shape[1:]), y.device)
         out[at:at+batch] = y
-    return out
+    return out # type: ignore[return-value]
 
 def _mean_square(a:Tensor, b:Tensor, batch:int=256) -> Tensor:
     "Mean squared difference, a batch at a time"
@@ -137,7 +137,7 @@ def _store(unit:Unit):
 # %% ../../nbs/quant/25_reconstruct.ipynb #17e5ae48
 def _optimizers(rounders:list, steppers:list, steps:int, lr_weight_step:float, lr_activation_step:float, pace:float=1.):
     "Adam over roundings, weight steps and activation steps, and the schedule of the last"
-    groups = [dict(params=[r.v for r in rounders], lr=rounding_lr(steps)),
+    groups:list[dict] = [dict(params=[r.v for r in rounders], lr=rounding_lr(steps)),
               dict(params=[r.delta for r in rounders], lr=lr_weight_step),
               dict(params=[q.delta for q in steppers], lr=lr_activation_step)]
     groups = [dict(g, lr=pace*g['lr']) for g in groups if g['params']]
@@ -150,7 +150,7 @@ def _optimizers(rounders:list, steppers:list, steps:int, lr_weight_step:float, l
 @dataclass(frozen=True)
 class _Settings:
     "What `reconstruct` was told"
-    steps:int; batch:int; seed:int; lam:float; rates:tuple; dtype:torch.dtype; cache:Cache; pace:float=1.
+    steps:int; batch:int; seed:int; lam:float; rates:tuple[float,float]; dtype:torch.dtype; cache:Cache; pace:float=1.
 
 def _loss(unit:Unit, rounders:list, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, t:float, s:_Settings):
     "Relative error and rounding penalty of one batch, at share `t` of the steps"
@@ -178,12 +178,12 @@ def _learn(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, s:_Set
     rounders,steppers = _adaptive(unit),quantizers(unit.module)
     parameters = [p for r in rounders for p in (r.v,r.delta)]+[q.delta for q in steppers]
     if not parameters: return []
-    (opt,schedule),rows,watched = _optimizers(rounders, steppers, s.steps, *s.rates, s.pace),[],Watched(30)
+    (opt,schedule),rows,watched = _optimizers(rounders, steppers, s.steps, *s.rates, pace=s.pace),[],Watched(30)
     with _learning(parameters, steppers), seeded(s.seed,'reconstruct',unit.end), parted(min(s.batch,len(x))):
         for i in range(s.steps):
             error,penalty = _loss(unit, rounders, x, xq, target, nearest, i/s.steps, s)
             opt.zero_grad(); (error+s.lam*penalty).backward()
-            averaged([p.grad for p in parameters]+[error.detach()])
+            averaged([p.grad for p in parameters if p.grad is not None]+[error.detach()])
             opt.step(); schedule.step()
             progress.step(error=error)
             if i%max(1,s.steps//20)==0 or i==s.steps-1: rows.append((i, error.detach(), penalty.detach())); watched(i, error.item())
@@ -244,7 +244,7 @@ def reconstruct(model:fx.GraphModule, # from `prepare`; changed in place
     cache = Cache(half_of_memory() if cache_gib is None else cache_gib, Path(save).parent if save else None)
     s = _Settings(steps, batch, seed, lam, rates, fast_dtype(device) if dtype is None else dtype, cache)
     images = _checked(images, model); x = xq = _channels_last(images.to(device)); check_part(min(batch,len(x)))
-    pieces = cut(model, model.ends); turns = _turns(order, len(pieces)); full = order and _full_units(model)
+    pieces = cut(model, model.ends); turns = _turns(order, len(pieces)); full = _full_units(model) if order else []
     with Progress(steps*len(pieces), 'reconstruct') as progress:
         for n,i in enumerate(turns):
             if order: x = xq = None; x,xq = _arriving(i, pieces, full, turns[:n], _channels_last(images.to(device)), cache)

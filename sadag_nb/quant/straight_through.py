@@ -17,8 +17,8 @@ def straight_through(w:Tensor, step:Tensor, # any shape; > 0, in a shape that br
                      low:Tensor, high:Tensor # integer limits counted from the zero point, likewise
                     ) -> Tensor:
     "`w` on the grid; the gradient passes rounding as if it were not there"
-    u = w/step
-    return (u+(u.round()-u).detach()).clamp(low,high)*step
+    u = (w/step).clamp(low-.5, high+.5)
+    return (u+(u.round().clamp(low,high)-u).detach())*step
 
 # %% ../../nbs/quant/26_straight_through.ipynb #73bbd6f0
 class StraightThrough(Nearest):

@@ -37,7 +37,7 @@ def limits(bits:int, signed:bool=False) -> tuple[int,int]: # smallest and larges
 
 # %% ../../nbs/quant/20_uniform.ipynb #781a5ff2
 def grid_of_range(lo:Tensor, hi:Tensor, # smallest and largest number, any shape
-                  bits:int, symmetric:bool=False) -> Grid:
+                  bits:int, symmetric:bool=False) -> Grid: # symmetric: signed codes, zero point 0
     "Grid of `bits` bits that covers [lo, hi] and holds 0"
     low,high = limits(bits, signed=symmetric)
     lo,hi = lo.clamp(max=0),hi.clamp(min=0)

@@ -7,7 +7,8 @@ __all__ = ['Hessian', 'Ritz', 'lanczos', 'random_vector', 'top_eigenvalues', 'hu
            'smoothed']
 
 # %% ../../nbs/sharp/41_hessian.ipynb #270eaabf
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 import torch
 from torch import Tensor
 from ..core import SadagError, at_least, generator
@@ -69,7 +70,8 @@ def top_eigenvalues(H, k:int=1, steps:int=20, seed:int=0
                    ) -> tuple[Tensor, Tensor, Tensor]: # (k,), (k,) error bounds, (k, p)
     "The `k` largest eigenvalues, largest first, from `steps` products"
     r = lanczos(H, random_vector(H, seed, 'lanczos'), steps)
-    return tuple(t[-k:].flip(0) for t in (r.values, r.errors, r.vectors))
+    values,errors,vectors = (t[-k:].flip(0) for t in (r.values, r.errors, r.vectors))
+    return values,errors,vectors
 
 # %% ../../nbs/sharp/41_hessian.ipynb #a94b8c31
 def hutchinson(H, draws:int=10, seed:int=0) -> tuple[float, float]: # trace, standard error
@@ -79,7 +81,7 @@ def hutchinson(H, draws:int=10, seed:int=0) -> tuple[float, float]: # trace, sta
     found = torch.stack([v@(H@v) for v in vectors]).double()
     return found.mean().item(), (found.std()/draws**.5).item()
 
-def hutchpp(H, products:int=30, seed:int=0) -> float:
+def hutchpp(H, products:int=30, seed:int=0) -> float: # with so many products, in thirds
     "Trace of `H`, the part in the range of a few products exactly"
     at_least(3, products=products)
     def draw(what): return torch.stack([random_vector(H,seed,what,i,signs=True) for i in range(products//3)], 1)

@@ -56,11 +56,11 @@ def filter_direction(loss:ReconstructionLoss, *keys) -> Tensor: # (p,)
 
 @torch.no_grad()
 def surface(loss, first:Tensor, second:Tensor, # directions (p,)
-            at) -> list[list[float]]: # rows: along the second direction
+            at) -> list[list[float|None]]: # rows: along the second direction
     "The loss at all combinations of the steps `at` along two directions"
     return [[number(loss(loss.theta+a*first+b*second)) for a in at] for b in at]
 
-def number(value) -> float|None:
+def number(value) -> float|None: # of a number or a one-element tensor
     "A finite number, or None, which JSON can hold"
     value = float(value)
     return value if math.isfinite(value) else None
@@ -131,7 +131,7 @@ def _check(qmodel, images, rhos):
 def sharpness_figure(found:dict # name -> Sharpness
                     ) -> Figure:
     "Gap over radius, loss along a line, and a plane for each network"
-    fig = Figure(figsize=(6.4,4.8), layout='constrained'); top,bottom = fig.subfigures(2,1)
+    fig = Figure(figsize=(6.4,4.8), layout='constrained'); top,bottom = fig.subfigures(2,1) # type: ignore[misc]
     gap,line = top.subplots(1,2); floor = 1e-3*max(np.nanmax(np.array(s.plane,dtype=float)) for s in found.values())
     for name,s in found.items():
         gap.plot([r['share'] for r in s.gaps], [r['gap'] for r in s.gaps], 'o-', label=name)

@@ -6,12 +6,12 @@
 __all__ = ['channel_weights', 'bn_loss']
 
 # %% ../../nbs/synth/31_bn_statistics.ipynb #a753ee41
-import torch, torch.fx as fx
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from ..graph.probe import Reading
 
 # %% ../../nbs/synth/31_bn_statistics.ipynb #2cdc0ec8
-def channel_weights(probed:fx.GraphModule # from `probe`
+def channel_weights(probed:nn.Module # from `probe`
                    ) -> Tensor: # (sum of c_l), one weight a channel, in the order of the reading
     "Stored variance over the layer's width: turns the probe's units into those of equation (20)"
     norms = [probed.get_submodule(n.target) for n in probed.graph.nodes if n.op=='call_module' and n.name.startswith('reporting_')]

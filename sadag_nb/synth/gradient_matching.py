@@ -7,7 +7,8 @@ __all__ = ['Gradients', 'gradients', 'layer_factors', 'Stacked', 'stacked', 'mat
            'together', 'worst_direction', 'matching_loss', 'curved']
 
 # %% ../../nbs/synth/32_gradient_matching.ipynb #04e59469
-from typing import Callable, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 import torch, torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -57,7 +58,7 @@ def _cosines(g, h, pairs:bool) -> Tensor:
     "Cosines of gradients of one layer or of several"
     if isinstance(g, Gradients): return _of_one_layer(g, h, pairs)
     weight = (lambda s,t: s[:,None]*t) if pairs else torch.mul
-    return sum(weight(s,t)*_of_one_layer(a,b,pairs) for a,b,s,t in zip(g.parts, h.parts, g.share.unbind(1), h.share.unbind(1)))
+    return sum(weight(s,t)*_of_one_layer(a,b,pairs) for a,b,s,t in zip(g.parts, h.parts, g.share.unbind(1), h.share.unbind(1))) # type: ignore[return-value]
 
 def matched_cosine(g:Gradients|Stacked, h:Gradients|Stacked) -> Tensor: # (n,)
     "cos(g_i, h_i)"
@@ -72,7 +73,7 @@ def per_sample(f:Callable, g:Gradients|Stacked) -> Gradients|Stacked:
     "`f` on every tensor of `g`; each has the samples in its first dimension"
     return Stacked([per_sample(f,p) for p in g.parts], f(g.share)) if isinstance(g,Stacked) else Gradients(*map(f,g))
 
-def together(gs:list # of Gradients, or of Stacked
+def together(gs:Sequence # of Gradients, or of Stacked
             ) -> Gradients|Stacked:
     "The samples of all of `gs` as one batch"
     if isinstance(gs[0], Gradients): return Gradients(*map(torch.cat, zip(*gs)))
@@ -83,7 +84,7 @@ def worst_direction(distance:Callable, # eps (n, ...) -> D (n,)
                     shape:tuple, # of eps
                     rho:float, # length of each sample's perturbation
                     start:float=.1, # length of the random start, as a share of rho
-                    iterations:int=1,
+                    iterations:int=1, # of the power method; 0: a random direction
                     device='cpu') -> Tensor: # (n, ...), each of length rho
     "Perturbations towards the most different neighbours: power iteration from random directions"
     eps = _unit(torch.randn(shape, device=device))

@@ -10,7 +10,8 @@ __all__ = ['TERMS', 'RECIPES', 'VARIANTS', 'term', 'Phase', 'nearest_name', 'che
 import difflib
 from dataclasses import dataclass, field, replace
 from inspect import signature
-from typing import Callable
+from collections.abc import Callable
+from typing import Any
 from tabulate import tabulate
 from ..core import SettingError, at_least
 from .bn_statistics import bn_loss
@@ -24,7 +25,7 @@ TERMS = {} # name -> function of the state of a step
 
 def term(name:str, labelled:bool=False): # `labelled`: it reads the state's target
     "Decorator: register a loss term, a function of the step's state that returns one number; its keywords are settings"
-    def register(f:Callable): TERMS[name],f.labelled = f,labelled; return f
+    def register(f:Callable): TERMS[name],f.labelled = f,labelled; return f # type: ignore[attr-defined]
     return register
 
 @term('bn')
@@ -84,14 +85,14 @@ class Phase:
         if not self.terms: raise SettingError("a phase needs at least one loss term")
 
 # %% ../../nbs/synth/35_recipes.ipynb #8d557ff0
-def nearest_name(what:str, name:str, known) -> str:
+def nearest_name(what:str, name:str, known) -> str: # what it names, for the error; names that there are
     "`name` if it is known; else an error that suggests the most similar"
     if name in known: return name
     near = difflib.get_close_matches(name, known, 1, 0)
     if not near: raise SettingError(f"no {what} is called {name!r}, there are none")
     raise SettingError(f"no {what} is called {name!r}: did you mean {near[0]!r}? There are {', '.join(known)}")
 
-def check_settings(what:str, given:dict, f:Callable):
+def check_settings(what:str, given:dict, f:Callable): # what: whose settings, for the error
     "`SettingError` if `given` holds what is no keyword of `f`"
     known = [p.name for p in signature(f).parameters.values() if p.default is not p.empty]
     for name in given: nearest_name(f'setting of {what}', name, known)
@@ -148,7 +149,7 @@ add_recipe(Recipe('zeroq', 'Cai et al., CVPR 2020', (Phase(1., {'bn':1.}, lr_emb
 add_recipe(Recipe('genie', 'Jeon et al., CVPR 2023', (replace(_warm, share=1.),)))
 _sadag = add_recipe(Recipe('sadag', _ICML, (_warm, Phase(1/3, {'bn':1., 'matching':.05, 'diversity':.3}))))
 add_recipe(replace(_sadag, name='sadag-worst', direction='worst'))
-_text = dict(lr_source=.1, lr_embedding=.01) # the published text's learning rates
+_text:dict[str,Any] = dict(lr_source=.1, lr_embedding=.01) # the published text's learning rates
 add_recipe(replace(_sadag, name='sadag-paper', direction='worst', residual='network', neighbours=1., phases=(
     replace(_warm, **_text), Phase(1/3, {'bn':1., 'matching':1., 'diversity':1.}, balanced=False, **_text))))
 add_recipe(replace(_sadag, name='sadag-released', rho=1., residual='network', neighbours=1., proxy_steps=4000, phases=(
@@ -157,7 +158,8 @@ add_recipe(replace(_sadag, name='sadag-released', rho=1., residual='network', ne
           lr_source=1e-4, lr_embedding=1e-5, decay=.95, decay_every=1))))
 
 # %% ../../nbs/synth/35_recipes.ipynb #e6813d47
-_mean,_direct = {'bn':{'mean':True}},dict(balanced=False, lr_embedding=.5)
+_mean = {'bn':{'mean':True}}
+_direct:dict[str,Any] = dict(balanced=False, lr_embedding=.5)
 def _made(terms:dict, share:float=1.) -> Phase: # embeddings stay as drawn
     return Phase(share, terms, balanced=False, lr_source=.001, lr_embedding=0.)
 def _adaptive(name, paper, disagreement, agreement, **band) -> Recipe:

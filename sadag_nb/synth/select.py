@@ -19,7 +19,8 @@ def gradient_factors(network:nn.Module, # full precision, as `features` gives it
                      batch:int=256) -> tuple[Tensor,Tensor]: # (n, d) and (n, classes), not normalised
     "The quantized network's last-layer features and residuals"
     parts = [(q.features, q.logits-full.logits) for full,q in ((network(b),quantized(b)) for b in x.split(batch))]
-    return tuple(torch.cat(f) for f in zip(*parts))
+    a,r = (torch.cat(f) for f in zip(*parts))
+    return a,r
 
 def gradient_match(a:Tensor, r:Tensor, # factors of the set T
                    target:Tensor # (d, c), gradient of V
@@ -49,7 +50,7 @@ def greedy(a:Tensor, r:Tensor, target:Tensor, n:int) -> Tensor: # (n,) indices, 
 def relaxed(a:Tensor, r:Tensor, target:Tensor, n:int, steps:int=300) -> Tensor: # (n,) indices
     "Climb the cosine by the gradient of each image's membership, from a random set"
     v = torch.linspace(.1, 0, len(a), device=a.device).requires_grad_() # the first n are in
-    opt,best,kept = torch.optim.Adam([v], lr=.01),-2.,None
+    opt,best,kept = torch.optim.Adam([v], lr=.01),-2.,torch.arange(n, device=a.device)
     for _ in range(steps):
         chosen = v.detach().topk(n).indices
         inside = torch.zeros_like(v).index_fill(0, chosen, 1.)+v-v.detach()

@@ -43,11 +43,12 @@ class _Dealt(torch.autograd.Function):
 # %% ../../nbs/synth/30_source.ipynb #7d1b20ac
 class UpConv2d(nn.Conv2d):
     "Enlarge twofold by repeating pixels, then convolve 3x3, computed at the small size"
-    def __init__(self, c_in:int, c_out:int): super().__init__(c_in, c_out, 3, padding=1)
+    def __init__(self, c_in:int, c_out:int): # channels that go in and come out
+        super().__init__(c_in, c_out, 3, padding=1)
     def forward(self, x): # (n, c_in, h, w) -> (n, c_out, 2h, 2w)
         taps = _TAPS.to(self.weight)
         w = torch.einsum('pik,qjl,ockl->pqocij', taps, taps, self.weight).flatten(0,2)
-        return _Dealt.apply(F.conv2d(x, w, self.bias.repeat(4), padding=1))
+        return _Dealt.apply(F.conv2d(x, w, self.bias.repeat(4), padding=1)) # type: ignore[union-attr]
 
 # %% ../../nbs/synth/30_source.ipynb #c0fbe9bd
 class Generator(nn.Module):
@@ -100,16 +101,16 @@ def draw_targets(n:int, classes:int, # how many images, and of how many classes
 class Conditional(Generator):
     "GDFQ's generator: an image's embedding times that of its class"
     labelled = True # needs targets
-    def __init__(self, shape:tuple, n:int, target:Tensor, **kwargs):
+    def __init__(self, shape:tuple, n:int, target:Tensor, **kwargs): # as of `Generator`; target (n, classes)
         super().__init__(shape, n, target, **kwargs)
         self.classes = nn.Parameter(torch.randn(target.shape[1], self.z.shape[1]))
     def joined(self, z, e): return z*e # (n, embedding)
-    def forward(self, z, part=slice(None)):
+    def forward(self, z, part=slice(None)): # (m, embedding), of which images
         return super().forward(self.joined(z, self.target[slice(None) if part is None else part]@self.classes))
 
 class Superposed(Conditional):
     "Qimera's generator: an image's embedding plus the mixture of those of its classes"
-    def joined(self, z, e): return z+e
+    def joined(self, z, e): return z+e # likewise
 
 # %% ../../nbs/synth/30_source.ipynb #358e0311
 SOURCES = dict(generator=Generator, pixels=Pixels, conditional=Conditional, superposed=Superposed)

@@ -23,7 +23,7 @@ from ..quant.prepare import prepare
 from ..quant.reconstruct import reconstruct
 from ..quant.uniform import search_grid
 from .bn_statistics import channel_weights
-from .gradient_matching import curved, layer_factors, matched_cosine, per_sample, stacked, together, worst_direction
+from .gradient_matching import Gradients, Stacked, curved, layer_factors, matched_cosine, per_sample, stacked, together, worst_direction
 from .label_terms import crops, slack_margins
 from .recipes import TERMS, Phase, Recipe, get_recipe
 from .source import make_source, neighbours
@@ -82,7 +82,7 @@ def made_proxy(self:Networks) -> nn.Module: # x -> `Reading`
 def _margins(self:Networks, share:float) -> list: # of (2, 1), a layer each
     "DSG's margins, from 256 Gaussian images"
     x = torch.randn(256, *self.graph.shape, generator=generator('margins')).to(self.device)
-    with autocast(self.device, self.dtype): return slack_margins(next(iter(self.each.values()))(x), self.weights, share)
+    with autocast(self.device, self.dtype): return slack_margins(next(iter(self.each.values()))(x), self.weights, share) # type: ignore[arg-type]
 
 # %% ../../nbs/synth/36_synthesize.ipynb #3e862354
 @patch
@@ -94,13 +94,13 @@ def of_layers(self:Networks, reading:Reading) -> list: # of (a, r), a layer each
 def factors(self:Networks, images:Callable) -> list: # of (a, r), a layer each
     "Factors of the gradients of what `images()` makes, (n, c, h, w)"
     own = self.recipe.residual=='layer'; proxy = None if own else self.proxy
-    with autocast(self.device, self.dtype): x = images(); full,quantized = self.plain(x),None if own else proxy(x)
+    with autocast(self.device, self.dtype): x = images(); full = self.plain(x); quantized = proxy(x) if proxy else full
     return self.of_layers(full) if own else [(quantized.features, quantized.logits.float()-full.logits.float())]
 
 # %% ../../nbs/synth/36_synthesize.ipynb #5c25ee9c
 class State:
     "Images of a step and what can be known of them; each thing is computed when first asked for"
-    def __init__(self, nets:Networks, source:nn.Module, x:Tensor, swing:bool, step:int, earlier=None):
+    def __init__(self, nets:Networks, source:nn.Module, x:Tensor, swing:bool, step:int, earlier=None): # earlier: `Gradients` of images made before
         self.nets,self.source,self.x,self.swing,self.earlier = nets,source,x,swing,earlier
         self.recipe,self.weights = nets.recipe,nets.weights
         m = max(1, round(len(x)*self.recipe.neighbours))
@@ -114,22 +114,27 @@ class State:
     @cached_property
     def each(self) -> Reading: return self.read(self.nets.each[self.swing]) # statistics are each image's own
     @cached_property
-    def student(self) -> Tensor: proxy = self.nets.proxy; return self.read(proxy).logits # (n, classes)
+    def student(self) -> Tensor: # (n, classes)
+        "The quantized network's answers"
+        proxy = self.nets.proxy; return self.read(proxy).logits
     @property
     def target(self) -> Tensor: # (n, classes)
+        "Classes asked for"
         if self.source.target is None: raise ModelError("a loss term asks for classes, and the network has one output: leave it out")
         return self.source.target
     @cached_property
-    def gradients(self): # of all images, or, with the network's residual, of the part
+    def gradients(self) -> Gradients|Stacked: # of all images, or, with the network's residual, of the part
+        "Directions of the gradients of the images"
         own = self.recipe.residual=='layer'
         return stacked(self.nets.of_layers(self.reading) if own else self.nets.factors(lambda: self.x[self.part]))
     @cached_property
     def pair(self) -> tuple: # gradients of the part and of its neighbours
+        "What the matching loss compares"
         g = self.gradients if self.recipe.residual=='network' else per_sample(lambda f: f[self.part], self.gradients)
         z = self.source.z[self.part]
         eps = self.perturbation(g, z)
         around = self.nets.factors(lambda: neighbours(self.source, z+eps, self.part))
-        return curved(g, around[0][0]) if self.recipe.hessian=='exact' else g, stacked(around)
+        return curved(g, around[0][0]) if self.recipe.hessian=='exact' else g, stacked(around) # type: ignore[arg-type]
 
 # %% ../../nbs/synth/36_synthesize.ipynb #39ad3a49
 @patch
@@ -149,8 +154,9 @@ class Optimizers:
         self.z = adam([source.z], phase.lr_embedding)
         self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(self.z, patience=100//EVERY, min_lr=1e-4)
         self.weights = adam(weights, phase.lr_source) if weights else None
-        self.decay = torch.optim.lr_scheduler.StepLR(self.weights, phase.decay_every, phase.decay) if weights else None
-    def step(self, loss:Tensor):
+        self.decay = torch.optim.lr_scheduler.StepLR(self.weights, phase.decay_every, phase.decay) if self.weights else None
+    def step(self, loss:Tensor): # one number
+        "Move down the loss's gradient"
         both = [o for o in (self.z,self.weights) if o]
         for o in both: o.zero_grad()
         loss.backward()

@@ -23,7 +23,8 @@ from .saq import CASES, SAQ
 
 # %% ../../nbs/train/57_finetune.ipynb #bf586e76
 def distillation(z:Tensor, teacher:Tensor, # (n, classes), logits
-                 temperature:float=20.) -> Tensor:
+                 temperature:float=20. # that softens both
+                ) -> Tensor:
     "T² KL(teacher‖student), a mean over images"
     logp,logq = (F.log_softmax(v.float()/temperature, 1) for v in (teacher,z))
     return temperature**2*F.kl_div(logq, logp, log_target=True, reduction='batchmean')
@@ -74,7 +75,8 @@ def _lesson(images, k:int, model, teacher) -> tuple[Tensor,Reading]:
     "Set `k` of the images, and what the teacher says of it"
     x = _checked(images(k) if callable(images) else images, model).to(next(model.parameters()).device)
     x = x.contiguous(memory_format=torch.channels_last); said = [teacher(b) for b in x.split(256)]
-    return x, Reading(*(torch.cat([getattr(r,k) for r in said]) for k in ('logits','features')), [], [], [])
+    logits,features = (torch.cat([getattr(r,k) for r in said]) for k in ('logits','features'))
+    return x, Reading(logits, features, [], [], [])
 
 # %% ../../nbs/train/57_finetune.ipynb #997cc1fa
 def _step(i:int, student, opt:SAM, x:Tensor, said:Reading, how:Tuning, seed:int) -> dict: # the terms at the first pass

@@ -25,7 +25,8 @@ class SAQ(SAM):
                  every:int=1): # a plain step but for one of so many
         if case not in CASES: raise SettingError(f"SAQ has the cases {', '.join(map(str,CASES))}, not {case!r}")
         super().__init__(base, rho, model=model, every=every)
-        self.case,self.layers,self.eps = case,list(layers(model).values()),None
+        self.case,self.layers = case,list(layers(model).values())
+        self.eps:list = [] # see `look`
     def parameters(self) -> list: # those that move in case 1
         return [l.parametrizations.weight.original for l in self.layers]
 
