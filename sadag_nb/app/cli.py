@@ -17,19 +17,22 @@ from .. import __version__
 # %% ../../nbs/app/72_cli.ipynb #7766c898
 class Parser(argparse.ArgumentParser):
     "A parser that tells a mistake in one line, and takes no abbreviated options"
-    def __init__(self, *args, **kwargs): super().__init__(*args, allow_abbrev=False, **kwargs)
-    def error(self, message): self.exit(2, f'error: {message}; see {self.prog} --help\n')
-    def opt(self, name:str, default, help:str, **kwargs):
+    def __init__(self, *args, **kwargs): super().__init__(*args, allow_abbrev=False, **kwargs) # type: ignore[misc]
+    def error(self, message): # what is wrong
+        self.exit(2, f'error: {message}; see {self.prog} --help\n')
+    def opt(self, name:str, default, help:str, **kwargs): # as of `add_argument`
         "Add an option; its type is its default's"
         if default is not None: kwargs.update(type=type(default)); help += f' (default: {default})'
-        self.add_argument(name, default=default, help=help, **({'metavar':'N'} if kwargs.get('type')==int else {}), **kwargs)
+        if kwargs.get('type')==int: kwargs.setdefault('metavar', 'N')
+        self.add_argument(name, default=default, help=help, **kwargs)
 
 # %% ../../nbs/app/72_cli.ipynb #b6ebc6e4
 def shape(text:str) -> tuple[int,int,int]:
     "`3x224x224` as numbers"
     if not re.fullmatch(r'[1-9]\d*x[1-9]\d*x[1-9]\d*', text):
         raise argparse.ArgumentTypeError(f"{text!r} is not CHANNELSxHEIGHTxWIDTH, like 3x224x224")
-    return tuple(map(int, text.split('x')))
+    channels,height,width = map(int, text.split('x'))
+    return channels,height,width
 
 def layer(text:str) -> tuple[str,str]:
     "`conv1=w8a8` as a pair"
@@ -41,24 +44,31 @@ def rung(text:str) -> tuple[int,int,int]:
     "`60/60x1` as numbers"
     if not re.fullmatch(r'\d+/\d+x\d+', text):
         raise argparse.ArgumentTypeError(f"{text!r} is not STEPS/UNIT_STEPSxSEEDS, like 300/400x3")
-    return tuple(map(int, re.split('[/x]', text)))
+    steps,unit_steps,seeds = map(int, re.split('[/x]', text))
+    return steps,unit_steps,seeds
 
 # %% ../../nbs/app/72_cli.ipynb #322dd24a
-def out_option(p, default, **kwargs):
+def out_option(p, default, **kwargs): # default: a folder, or None where it must be given
+    "The option that names the run folder"
     p.opt('--out', default, 'run folder; the same command again goes on with an unfinished one', metavar='FOLDER', **kwargs)
     resume_option(p)
 
 def resume_option(p):
+    "The option that goes on with a run"
     p.add_argument('--resume', action='store_true', help='go on with what is there, or begin if there is nothing: what the command does anyway, said aloud')
 
 def machine_options(p):
+    "Options that say where and with how many threads to work"
     p.opt('--device', None, 'where to work: cpu, cuda, cuda:1, … (default: the accelerator, if there is one)',
           metavar='NAME')
     thread_options(p)
 
-def thread_options(p): p.opt('--threads', None, 'processor threads (default: one a core)', type=int)
+def thread_options(p):
+    "The option that says how many threads to use"
+    p.opt('--threads', None, 'processor threads (default: one a core)', type=int)
 
 def model_options(p):
+    "Options of every command that opens a network and writes a run"
     p.opt('--model', None, 'resnet20-digits, resnet20-cifar10, resnet32-cifar10, …, torchvision:resnet18, or '
           'path/to/file.py:factory', required=True, metavar='NAME')
     p.opt('--weights', None, 'weights file (.safetensors, .pt, .pth); for torchvision also DEFAULT, which downloads, or '
@@ -80,6 +90,7 @@ def spent(options:dict) -> dict:
 
 # %% ../../nbs/app/72_cli.ipynb #ebfb5549
 def synthesis_options(p):
+    "Options that say how images are made"
     p.opt('--recipe', 'sadag', 'how images are synthesized; `sadag recipes` lists them', metavar='NAME')
     p.opt('--budget', 'fast', 'what the next two and --unit-steps are, where they are not given: '+'; '.join(
         f"{k}: {v['n']} images, {v['steps']} and {v['unit_steps']} steps" for k,v in BUDGETS.items()), choices=tuple(BUDGETS))
@@ -88,6 +99,7 @@ def synthesis_options(p):
     p.opt('--batch', 128, 'images synthesized together')
 
 def quantize_options(p):
+    "Options of quantize alone"
     p.opt('--images', None, 'calibration images: a run folder, a .safetensors file, or a folder or archive of real images, '
           'of which --n are drawn (default: synthesize them in this run)', metavar='PATH')
     p.opt('--bits', 'w4a4', 'bits of weights and activations, 2 to 8, or auto: chosen for each layer within --size, --bitops or '
@@ -105,6 +117,7 @@ def quantize_options(p):
     p.opt('--data', None, DATA+' (default: accuracy is not measured)', metavar='DATA')
 
 def auto_options(p):
+    "Options of bits that are allocated"
     p.opt('--size', None, 'for --bits auto: largest size of the weights, like 0.15MB', metavar='SIZE')
     p.opt('--bitops', None, 'for --bits auto: most bit operations for one image, like 1.2G', metavar='N')
     p.opt('--time', None, 'for --bits auto: longest time by the table of --latency, like 2ms', metavar='TIME')
@@ -142,7 +155,7 @@ def sweeps():
     for s in SWEEPS.values():
         print(f"{s.name}: {s.title}; {' '.join(s.bits)}, {len(s.seeds)} seeds; {' | '.join(c.name for c in s.cases)}")
 
-def sweep(examine:bool, **options):
+def sweep(examine:bool, **options): # those of `sweep_options`
     "Run a sweep and print its table"
     from sadag_nb.app.sweep import run_sweep, sweep_table
     from sadag_nb.core import SettingError
@@ -163,7 +176,7 @@ def examined(options:dict):
     from sadag_nb.app.examine import examine
     examine(*(options[k] for k in ('out','sweep','train','weights')))
 
-def report(sharpness:bool, data:str|None, n:int, run:str):
+def report(sharpness:bool, data:str|None, n:int, run:str): # as of `report_options`
     "Write a run's report, with its sharpness if asked, and print the outcome"
     from sadag_nb.core import SettingError
     if data and not sharpness: raise SettingError("--data is read for the sharpness alone: give --sharpness too")
@@ -182,7 +195,7 @@ def evaluate(run:str, data:str, batch:int, device:str|None):
     if not run.endswith('.onnx'): return told(run_evaluate(run, data, device, batch))
     print('{model} {bits} by ONNX Runtime: {top1:.2f} % of {images} images'.format(**evaluate_onnx(run, data, batch)))
 
-def export(run:str, out:str, opset:int|None, measure:bool):
+def export(run:str, out:str, opset:int|None, measure:bool): # as of `run_export`
     "Write a run's network to a file, and print its size, and what was measured"
     from sadag_nb.app.pipeline import run_export
     path = run_export(run, out, opset, measure); print(f'{path}: {path.stat().st_size/1e3:.0f} kB')
@@ -192,6 +205,7 @@ def export(run:str, out:str, opset:int|None, measure:bool):
 
 # %% ../../nbs/app/72_cli.ipynb #d2929de0
 def demo_options(p):
+    "Options of demo"
     out_option(p, 'runs/demo')
     p.opt('--n', 128, 'images of each recipe')
     p.opt('--steps', 300, 'generator steps')
@@ -199,6 +213,7 @@ def demo_options(p):
     p.opt('--seed', 0, 'seed of all random numbers')
 
 def finetune_options(p):
+    "Options of finetune"
     p.add_argument('run', help='run folder of a quantize command, which stays as it is')
     out_option(p, None, required=True)
     p.opt('--images', None, "images to learn from: a run folder, a .safetensors file, or a folder or archive of real images, of which --n are "
@@ -217,11 +232,13 @@ def finetune_options(p):
     p.opt('--seed', 0, 'seed of all random numbers')
 
 def evaluate_options(p):
+    "Options of evaluate"
     p.add_argument('run', help='run folder of a quantize command, or an ONNX file of an export command')
     p.opt('--data', None, DATA, required=True)
     p.opt('--batch', 256, 'images computed together')
 
 def export_options(p):
+    "Options of export"
     p.add_argument('run', help='run folder of a quantize command')
     p.opt('--out', None, 'FILE.onnx, or FILE.safetensors for packed integers', required=True, metavar='FILE')
     p.opt('--opset', None, 'ONNX: version of the operator set (default: the smallest that serves)', type=int)
@@ -229,6 +246,7 @@ def export_options(p):
                    "the run's was; the report tells")
 
 def sweep_options(p):
+    "Options of sweep"
     p.add_argument('sweep', help='its name; `sadag sweeps` lists them')
     p.opt('--out', 'runs/sweeps', 'folder of images, models, rows and tables; sweeps share what they have in common', metavar='FOLDER')
     resume_option(p)
@@ -247,6 +265,7 @@ def sweep_options(p):
     p.add_argument('--seeds', nargs='+', type=int, metavar='N', help="(default: the sweep's)")
 
 def search_options(p):
+    "Options of search"
     p.opt('--model', None, 'network to search on', required=True, metavar='NAME')
     p.opt('--weights', None, 'weights file', metavar='FILE')
     p.opt('--train', None, 'labelled training images to measure on; never test images', required=True, metavar='DATA')
@@ -261,6 +280,7 @@ def search_options(p):
     p.opt('--seed', 0, 'seed of what is drawn')
 
 def report_options(p):
+    "Options of report"
     p.add_argument('run', help='run folder')
     p.add_argument('--sharpness', action='store_true', help='first measure how the loss rises around the weights of both networks')
     p.opt('--data', None, "images to measure it on: digits, cifar10:FOLDER, a folder or archive, a .safetensors file (default: the run's own)",
@@ -268,7 +288,7 @@ def report_options(p):
     p.opt('--n', 128, 'how many of them; memory and time grow with their number')
 
 # %% ../../nbs/app/72_cli.ipynb #6eea8373
-VERBS = { # what it does, function, options
+VERBS:dict[str,tuple] = { # what it does, function, options
     'demo':       ('quantize the embedded digits network by four methods, and compare them', telling('pipeline','demo'),
                    demo_options, machine_options),
     'synthesize': ('make calibration images from a network, reading no data', telling('pipeline','run_synthesize'),
@@ -290,6 +310,7 @@ SHARED = 'synthesize','quantize','sweep' # among the ranks that torchrun starts;
 
 # %% ../../nbs/app/72_cli.ipynb #c12c037d
 def parser() -> Parser:
+    "The parser of the whole command line"
     p = Parser(prog='sadag', description='Quantize a trained network without its data.')
     p.add_argument('--version', action='version', version=f'sadag_nb {__version__}')
     verbs = p.add_subparsers(required=True, metavar='VERB')
