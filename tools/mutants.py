@@ -1,7 +1,8 @@
 """How many small changes of a module do its notebook's assertions notice?  python tools/mutants.py [--sample 24] [notebook ...]
 
 Each mutant is one change by cosmic-ray's operators, drawn with a fixed seed; `against_package` runs the notebook on it.
-The table goes to tools/mutants.json, module by module, with the survivors: each is a missing assertion, or changes nothing."""
+The table goes to tools/mutants.json, module by module, with the survivors: each is a missing assertion, or changes nothing.
+Fails if fewer than 80 % of all in the table are killed."""
 import argparse, ast, importlib, importlib.abc, importlib.util, json, os, random, signal, sys, tempfile, time
 from functools import cache
 from pathlib import Path
@@ -86,11 +87,19 @@ def difference(old:str, new:str) -> tuple[str,str]: # the line before and after
     "The line that differs"
     return next((a.strip(),b.strip()) for a,b in zip(old.splitlines(), new.splitlines()) if a!=b)
 
-def summary(rows:dict) -> str:
-    "The table's figures, module by module"
+def entered(module:str, row:dict) -> dict: # the whole table
+    "Put a module's row into the table"
+    rows = json.loads(table.read_text(encoding='utf-8')) if table.is_file() else {}
+    rows = dict(sorted({**rows, module:row}.items()))
+    new = table.with_suffix('.new'); new.write_text(json.dumps(rows, indent=1)+'\n', encoding='utf-8'); new.replace(table)
+    return rows
+
+def told(rows:dict) -> float: # share of all that were killed
+    "Print the table's figures, module by module"
     drawn,killed = (sum(r[k] for r in rows.values()) for k in ('drawn','killed'))
-    lines = [f"{m:40} {r['killed']:3} of {r['drawn']:3} killed" for m,r in rows.items()]
-    return '\n'.join([*lines, f'{killed} of {drawn} killed: {killed/drawn:.0%}'])
+    for m,r in rows.items(): print(f"{m:40} {r['killed']:3} of {r['drawn']:3} killed")
+    print(f'{killed} of {drawn} killed: {killed/drawn:.0%}')
+    return killed/drawn
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -98,12 +107,9 @@ def main():
     p.add_argument('--sample', type=int, default=24, help='mutants of each module')
     args = p.parse_args()
     paths = [Path(n).resolve() for n in args.notebooks] or [p for d in ('quant','synth') for p in sorted((cfg.nbs_path/d).glob('*.ipynb'))]
-    rows = json.loads(table.read_text()) if table.is_file() else {}
     with tempfile.TemporaryDirectory() as tmp:
         tempfile.tempdir = tmp # what the notebooks leave when they are stopped goes with it
-        for path in paths:
-            rows[module_of(path)] = tried(path, args.sample, args.seed)
-            table.write_text(json.dumps(dict(sorted(rows.items())), indent=1)+'\n')
-    print(summary(rows))
+        for path in paths: rows = entered(module_of(path), tried(path, args.sample, args.seed))
+    sys.exit(told(rows)<.8)
 
 if __name__=='__main__': main()
