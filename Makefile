@@ -1,4 +1,4 @@
-# The only things needed beforehand: Python 3.11 to 3.13 with pip, and make.  Another interpreter: make demo PYTHON=python3.12
+# The only things needed beforehand: Python 3.10 to 3.13 with pip, and make.  Another interpreter: make demo PYTHON=python3.12
 PYTHON ?= python3
 VENV   ?= .venv
 OUT    ?= runs/demo
