@@ -1,7 +1,7 @@
 """Speed of synthesis and reconstruction against the plain loops, in one run: python bench/bench.py [--quick] [--out FILE]
 
 The plain synthesis loop is eager float32, the teacher's parameters ask for gradients, hooks collect batch-norm
-statistics. The plain reconstruction is eager float32 in the default memory layout, lets autograd differentiate the
+statistics, and the generator enlarges before it convolves. The plain reconstruction is eager float32 in the default memory layout, lets autograd differentiate the
 quantizers' formulas, draws one random number an element, and runs the network from its input for every unit.
 Same networks, images, seeds, step counts and losses on both sides. Synthesis: seconds of a step, set-up apart;
 reconstruction: a whole run. Nothing else may run on the machine meanwhile. Where the stored figures are of the same
@@ -19,9 +19,18 @@ from sadag_nb.quant.prepare import fitting, layers, prepare, quantizers, store, 
 from sadag_nb.quant.reconstruct import activation_lr, reconstruct, rounding_lr
 from sadag_nb.quant.lsq import ActivationQuantizer
 from sadag_nb.synth.recipes import RECIPES
-from sadag_nb.synth.source import make_source
+from sadag_nb.synth.source import UpConv2d, make_source
 from sadag_nb.synth.synthesize import synthesize
 from tabulate import tabulate
+
+
+def plain_generator(source):
+    "The same generator as GENIE writes it: pixels are repeated, then convolved at the large size"
+    for k, m in enumerate(source.layers):
+        if not isinstance(m, UpConv2d): continue
+        conv = torch.nn.Conv2d(m.in_channels, m.out_channels, 3, padding=1); conv.load_state_dict(m.state_dict())
+        source.layers[k] = torch.nn.Sequential(torch.nn.Upsample(scale_factor=2), conv)
+    return source.to(memory_format=torch.contiguous_format)
 
 
 def plain_genie(model, n, steps, seed):
@@ -30,7 +39,7 @@ def plain_genie(model, n, steps, seed):
     for p in model.parameters(): p.requires_grad_()
     for name, m in list(model.named_modules()):
         if isinstance(m, torch.nn.Conv2d) and max(m.stride) > 1: model.set_submodule(name, SwingConv2d(m))
-    source = make_source('generator', model.shape, n, seed, 'batch', 0).to(memory_format=torch.contiguous_format)
+    source = plain_generator(make_source('generator', model.shape, n, seed, 'batch', 0))
     weights = [p for k, p in source.named_parameters() if k != 'z']
     adams = [torch.optim.Adam([source.z], lr=phase.lr_embedding, fused=False), torch.optim.Adam(weights, lr=phase.lr_source, fused=False)]
     seen, losses = [], []

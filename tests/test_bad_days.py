@@ -70,15 +70,21 @@ def digests(folder:Path) -> dict: # relative path -> SHA-256 of the tensors
 
 def alone(): return dict(os.environ, OMP_NUM_THREADS='1', MKL_NUM_THREADS='1')
 
+def survives(command, kills, top):
+    "Killed so often, then left alone, the command ends with the tensors of an undisturbed run, and leaves no litter"
+    res = subprocess.run([sys.executable, '-c', KILLS, json.dumps(command), str(kills), str(top)], capture_output=True, text=True, env=alone())
+    assert res.returncode==0, res.stdout+res.stderr+''.join(p.read_text() for p in top.glob('*.log'))
+    expected = digests(top/'whole'); assert expected
+    for i in range(int(res.stdout)): assert digests(top/str(i))==expected
+    assert not [p for p in top.rglob('.*') if p.is_file() and not p.name.startswith('.figure1.json')]
+    for p in top.rglob('*.json'): json.loads(p.read_text())
+
 @pytest.mark.parametrize('command,kills', [(MAKE,6), (QUANTIZE,8), (SWEEP,6)], ids=['synthesize','quantize','sweep'])
-def test_killed_at_random_moments(command, kills, tmp_path):
-    "The same command, with and without --resume, ends with the tensors of an undisturbed run, and leaves no litter"
-    res = subprocess.run([sys.executable, '-c', KILLS, json.dumps(command), str(kills), str(tmp_path)], capture_output=True, text=True, env=alone())
-    assert res.returncode==0, res.stdout+res.stderr+''.join(p.read_text() for p in tmp_path.glob('*.log'))
-    expected = digests(tmp_path/'whole'); assert expected
-    for i in range(int(res.stdout)): assert digests(tmp_path/str(i))==expected
-    assert not [p for p in tmp_path.rglob('.*') if p.is_file() and not p.name.startswith('.figure1.json')]
-    for p in tmp_path.rglob('*.json'): json.loads(p.read_text())
+def test_killed_at_random_moments(command, kills, tmp_path): survives(command, kills, tmp_path)
+
+def test_killed_while_finetuning(finished, tmp_path):
+    "The state on disk holds the optimizer's too, and batches depend on the number of the step alone"
+    survives(['finetune', str(finished), '--device', 'cpu', '--threads', '1', '--steps', '120', '--batch', '4', '--saq', '3'], 6, tmp_path)
 
 STOPPED = FORKING + '''
 command,top = json.loads(sys.argv[1]),sys.argv[2]
