@@ -128,7 +128,7 @@ def kept_source(model:nn.Module, recipe='genie', n:int=8, steps:int=60, **kwargs
 def neighbourhood(model:nn.Module, source:nn.Module, # from `kept_source`
                   images:Tensor, recipe='sadag', seed:int=0) -> Neighbourhood:
     "What lies around the images of `source`"
-    nets = Networks(trace(model), get_recipe(recipe), torch.device('cpu'), torch.float32); nets.quantized(images)
+    nets = Networks(trace(model), get_recipe(recipe), torch.device('cpu'), torch.float32); nets.prepared_on(images)
     z = source.z.detach(); source(z)                   # its normalisation is that of its own batch
     g = stacked(nets.factors(lambda: neighbours(source, z)))
     def away(eps): return 1-matched_cosine(g, stacked(nets.factors(lambda: neighbours(source, z+eps))))

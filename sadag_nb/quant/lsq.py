@@ -85,10 +85,11 @@ class ActivationQuantizer(nn.Module):
 # %% ../../nbs/quant/22_lsq.ipynb #bf53e2e0
 @patch
 def fit(self:ActivationQuantizer, x:Tensor, # a sample of the tensor, any shape
-        limit:int=2**15 # elements looked at, evenly spaced
+        limit:int=2**15 # elements looked at, drawn at random: evenly spaced ones of an image would stand in one column
        ):
     "Choose the grid for `x` by the clipping search"
-    x = x.detach().flatten()[::max(1,x.numel()//limit)]
+    x = x.detach().flatten()
+    if x.numel()>limit: x = x[torch.randint(x.numel(), (limit,), generator=generator('fit')).to(x.device)]
     grid = search_grid(x, self.bits, per_channel=False)
     self.set_grid(grid.scale, grid.zero_point)
 

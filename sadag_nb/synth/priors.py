@@ -18,13 +18,13 @@ def balance_loss(logits:Tensor # (n, classes)
                 ) -> Tensor:
     "What the entropy of the mean prediction lacks, as a share: 0 if all classes are equally frequent, 1 if there is only one"
     mean = logits.float().log_softmax(1).logsumexp(0)-math.log(len(logits))
-    return 1+(mean.exp()*mean).sum()/math.log(len(mean))
+    return 1+(mean.exp()*mean).sum()/math.log(max(2,len(mean)))
 
 def entropy_loss(logits:Tensor # (n, classes)
                 ) -> Tensor:
     "Mean entropy of a prediction, as a share: 0 if the network is sure of each image, 1 if it cannot tell at all"
     log_p = logits.float().log_softmax(1)
-    return -(log_p.exp()*log_p).sum(1).mean()/math.log(logits.shape[1])
+    return -(log_p.exp()*log_p).sum(1).mean()/math.log(max(2,logits.shape[1]))
 
 @term('balance')
 def _(s): return balance_loss(s.reading.logits)
@@ -47,7 +47,7 @@ def bn_loss_of(s, # state of the step
                x:Tensor # (m, c, h, w), images made from the step's
               ) -> Tensor:
     "Equation (20) for other images than the step's own"
-    with autocast(s.nets.device, s.nets.dtype): reading = next(iter(s.nets.probes.values()))(x)
+    with autocast(s.nets.device, s.nets.dtype): reading = s.nets.probes[s.swing](x)
     return bn_loss(reading, x, s.weights)
 
 @term('halves')

@@ -120,6 +120,10 @@ class Recipe:
     def __post_init__(self):
         for name,given in self.settings.items():
             nearest_name(f'term of {self.name}', name, self.terms()); check_settings(f'the term {name}', given, TERMS[name])
+        if self.phases and not any(p.share for p in self.phases): raise SettingError("the shares of the phases are all 0: no phase would have a step")
+        rates = [(p.lr_source,p.lr_embedding,p.decay,p.decay_every) for p in self.phases]
+        if any(a!=b and not p.restart for a,b,p in zip(rates, rates[1:], self.phases[1:])):
+            raise SettingError("a phase with other learning rates than the one before begins with fresh optimizers: give it restart=True")
         check_settings('labels', self.labels, draw_targets); check_settings('crops', self.crops, crops)
         nearest_name('image source', self.source, SOURCES)
         nearest_name('residual', self.residual, ('layer','network')); nearest_name('direction', self.direction, ('worst','random'))

@@ -13,7 +13,7 @@ from typing import Callable
 import torch, torch.fx as fx
 from fastcore.basics import patch
 from torch import Tensor, nn
-from ..core import (Diverged, ModelError, Progress, SadagError, Watched, at_least, autocast, default_device, fast_dtype,
+from ..core import (Diverged, ModelError, Progress, SadagError, SettingError, Watched, at_least, autocast, default_device, fast_dtype,
                            generator, keep_memory, load_tensors, save_tensors, seeded, steadily, within_memory)
 from ..ranks import alone, collected, owners, rank
 from ..graph.probe import Reading, features, last_layers, last_linear, probe
@@ -56,10 +56,10 @@ class Networks:
     def differences(self) -> list: return [self.difference(n) for n in last_layers(self.folded, self.recipe.layers)] # (weight, layer)
     @cached_property
     def proxy(self) -> nn.Module: return self.made_proxy() # x -> `Reading`
-    def quantized(self, images:Tensor):
-        "Quantized weights and network are to be made anew, on these `images`"
+    def prepared_on(self, images:Tensor):
+        "A quantized network that learns from images is to be made anew, on these"
         self.images = images
-        for made in ('differences','proxy'): self.__dict__.pop(made, None)
+        if self.recipe.proxy_steps: self.__dict__.pop('proxy', None)
 
 # %% ../../nbs/synth/36_synthesize.ipynb #850edfb9
 @patch
@@ -125,8 +125,9 @@ class State:
     @cached_property
     def gradients(self) -> Gradients|Stacked: # of all images, or, with the network's residual, of the part
         "Directions of the gradients of the images"
-        own = self.recipe.residual=='layer'
-        return stacked(self.nets.of_layers(self.reading) if own else self.nets.factors(lambda: self.x[self.part]))
+        own = self.recipe.residual=='layer'; seen_whole = not self.swing and self.seen is self.x # as neighbours are
+        if own and seen_whole: return stacked(self.nets.of_layers(self.reading))
+        return stacked(self.nets.factors(lambda: self.x if own else self.x[self.part]))
     @cached_property
     def pair(self) -> tuple: # gradients of the part and of its neighbours
         "What the matching loss compares"
@@ -152,9 +153,12 @@ class Optimizers:
         weights = [p for n,p in source.named_parameters() if n!='z']
         adam = lambda params,lr: torch.optim.Adam(params, lr=lr, fused=True)
         self.z = adam([source.z], phase.lr_embedding)
-        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(self.z, patience=100//EVERY, min_lr=1e-4)
         self.weights = adam(weights, phase.lr_source) if weights else None
         self.decay = torch.optim.lr_scheduler.StepLR(self.weights, phase.decay_every, phase.decay) if self.weights else None
+        self.new_loss()
+    def new_loss(self):
+        "The least loss so far says nothing about the losses to come"
+        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(self.z, patience=100//EVERY, min_lr=1e-4)
     def step(self, loss:Tensor): # one number
         "Move down the loss's gradient"
         both = [o for o in (self.z,self.weights) if o]
@@ -172,7 +176,8 @@ def _balance(losses:dict, phase:Phase, z:Tensor) -> dict: # factor of each term,
     "Weights times what makes each term's gradient at the embeddings as long as the first term's"
     if not phase.balanced or len(losses)==1: return phase.terms
     length = {k:torch.autograd.grad(l, z, retain_graph=True)[0].norm() for k,l in losses.items()}
-    first = length[next(iter(losses))]
+    name,first = next(iter(length.items()))
+    if first==0: raise SettingError(f"the loss {name} has no slope when its phase begins, so no weight can be relative to it: put another first")
     return {k:w*first/length[k].clamp(min=first/MOST) for k,w in phase.terms.items()}
 
 # %% ../../nbs/synth/36_synthesize.ipynb #a5721ad5
@@ -219,8 +224,9 @@ def _make_batch(nets:Networks, n:int, steps:int, keys:tuple, batch:int, log, wat
     opt,start,earlier = None,0,None
     with seeded(*keys,'steps'):
         for k,(phase,count) in enumerate(zip(recipe.phases, _shared_out(recipe.phases,steps))):
-            if _beyond_statistics(phase): nets.quantized(_images(nets,source)); earlier = _gradients_of(nets,done)
-            opt = Optimizers(source, phase) if opt is None or phase.restart else opt
+            if _beyond_statistics(phase): nets.prepared_on(_images(nets,source)); earlier = _gradients_of(nets,done)
+            if opt is None or phase.restart: opt = Optimizers(source, phase)
+            else: opt.new_loss()
             report = _reporter(log, watch and partial(watch,source), progress, batch, start, f'{k+1}: {" + ".join(phase.terms)}')
             _run_phase(nets, source, phase, count, opt, report, earlier)
             start += count
@@ -266,7 +272,7 @@ def synthesize(model:nn.Module, # a trained network in eval mode
                dtype:torch.dtype|None=None, # of convolutions; by default bfloat16 where it is fast
                log:Callable|None=None, # called with a dict of values every few steps
                watch:Callable|None=None, # called with the images' source every few steps, after `log`
-               save=None # folder for finished batches; those already there are not made again
+               save=None # folder for finished batches of this network; those of the same recipe, steps and seed are not made again
               ) -> Tensor: # (n, c, h, w), normalised, float32, on the CPU
     "Synthetic calibration images, made from the network alone"
     at_least(1, n=n, steps=steps, batch=batch); keep_memory()
@@ -279,18 +285,20 @@ def synthesize(model:nn.Module, # a trained network in eval mode
     with Progress(steps*len(mine) if recipe.phases else 0, recipe.name) as progress, alone():
         for i in mine:
             file,size = Path(save)/f'{i:05d}.safetensors' if save else None,sizes[i]
-            x = _finished(file, (size,*nets.graph.shape))
+            made = f'{recipe!r}, {steps} steps, batch {i} of {sizes}, seed {seed}'
+            x = _finished(file, (size,*nets.graph.shape), made)
             if x is None:
                 x = _steady_batch(nets, size, steps, (seed,'batch',i), i, log, watch, progress, done)
-                if file: save_tensors(file, {'images':x})
+                if file: save_tensors(file, {'images':x}, made=made)
             else: progress.step(steps)
             done.append(x)
     return torch.cat(collected(done, [(size,*nets.graph.shape) for size in sizes], owner))
 
 # %% ../../nbs/synth/36_synthesize.ipynb #0e0205c2
-def _finished(file:Path|None, shape:tuple) -> Tensor|None:
-    "The batch stored in `file`, if it is there and whole"
+def _finished(file:Path|None, shape:tuple, made:str) -> Tensor|None:
+    "The batch stored in `file`, if it is there, whole, and `made` in this way"
     if not file or not file.is_file(): return None
-    try: x = load_tensors(file)[0].get('images')
+    try: tensors,meta = load_tensors(file)
     except SadagError: return None
-    return x if x is not None and tuple(x.shape)==shape else None
+    x = tensors.get('images')
+    return x if x is not None and tuple(x.shape)==shape and meta.get('made')==made else None
