@@ -351,7 +351,7 @@ def export_onnx(model:fx.GraphModule, # from `prepare`, `quantize`, `load_quanti
     "Write a network as ONNX, checked, whole or not at all"
     if not isinstance(model, fx.GraphModule):
         raise ModelError("export takes what prepare, quantize or load_quantized returns")
-    graph = clone(model) if hasattr(model,'policy') else fold(model)
+    graph = (clone(model) if hasattr(model,'policy') else fold(model)).cpu()
     _pool_codes(graph); w = write_graph(graph)
     import onnx
     proto = _proto(w, _opset(w, opset))
@@ -428,7 +428,7 @@ def compare(model:fx.GraphModule, # that was exported
            ) -> tuple[list[dict], Tensor]: # a row a quantized tensor; largest difference of the logits
     "Codes that the runtime and the network compute from the same codes, tensor by tensor"
     import onnx, onnxruntime as ort
-    graph = clone(model); _pool_codes(graph); values = write_graph(graph).values
+    graph = clone(model).cpu(); _pool_codes(graph); values = write_graph(graph).values
     names = {n.name:values[n].name for n in nodes_of(graph,(ActivationQuantizer,))}
     proto = onnx.load(path); kind = onnx.TensorProto.UINT8
     proto.graph.output.extend(onnx.helper.make_tensor_value_info(v, kind, None) for v in names.values())

@@ -24,7 +24,7 @@ def pack(codes:Tensor, # whole numbers of `bits` bits, signed or not, any shape
     p = place(bits); each = 8//p
     c = codes.flatten().to(torch.int16) & (2**p-1)
     c = F.pad(c, (0,-len(c)%each)).view(-1,each)
-    return (c << p*torch.arange(each, dtype=torch.int16)).sum(1).to(torch.uint8)
+    return (c << p*torch.arange(each, dtype=torch.int16, device=c.device)).sum(1).to(torch.uint8)
 
 # %% ../../nbs/deploy/60_pack.ipynb #030365b0
 def unpack(packed:Tensor, # (bytes,), uint8, from `pack`
@@ -34,7 +34,7 @@ def unpack(packed:Tensor, # (bytes,), uint8, from `pack`
     p = place(bits); each = 8//p; n = torch.Size(shape).numel()
     if len(packed)!=-(-n//each):
         raise DataError(f"{len(packed)} bytes cannot hold {n} codes of {bits} bits: make the file again")
-    c = (packed[:,None].to(torch.int16) >> p*torch.arange(each, dtype=torch.int16)) & (2**p-1)
+    c = (packed[:,None].to(torch.int16) >> p*torch.arange(each, dtype=torch.int16, device=packed.device)) & (2**p-1)
     if signed: c = c-((c >= 2**(p-1)).to(torch.int16) << p)
     return c.flatten()[:n].view(*shape).to(torch.int8 if signed else torch.uint8)
 

@@ -346,6 +346,7 @@ def mean_bits(p:Plan, chosen:Allocation) -> str: # such as 'w3.1a2.9'
     "Mean bits of a weight, and of what a multiplication reads"
     c,bits = p.costs,chosen.bits; read = {n:b.input for n,b in bits.items() if b.input}
     weights = sum(c.numbers[n]*b.weights for n,b in bits.items())/sum(c.numbers.values())
+    if not read: return f"w{weights:.1f}"
     return f"w{weights:.1f}a{sum(c.macs[n]*a for n,a in read.items())/sum(c.macs[n] for n in read):.1f}"
 
 # %% ../../nbs/mixed/51_allocate.ipynb #56a4b3a0

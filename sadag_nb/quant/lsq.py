@@ -51,7 +51,8 @@ def fake_quantize(x:Tensor, step:Tensor, # any shape; one number > 0
 def coin_tosses(x:Tensor) -> Tensor: # float32
     "Zeros and ones with equal chance, of `x`'s shape, layout and device"
     first,total = span(x.numel()); start = int(torch.randint(_STARTS, ()))+first
-    return _pool(-(-total//_STARTS)+1, x.device).as_strided(x.size(), x.stride(), start)
+    layout = torch.empty_like(x, device='meta').stride() # that of x, without its gaps if it is a part of a tensor
+    return _pool(-(-total//_STARTS)+1, x.device).as_strided(x.size(), layout, start)
 
 _STARTS = 2**20 # places at which a window can begin
 

@@ -37,7 +37,7 @@ class Policy:
     "Bits of every layer of a network"
     bits: str                                   # of all layers, such as "w4a4"
     layers: dict = field(default_factory=dict)  # layer name or pattern -> bits, such as {"layer3.*": "w8a8"}; later ones win
-    ends: bool = True                           # first and last layer 8 bit, as in the papers
+    ends: bool = True                           # first and last weights, second and last input 8 bit, as in the papers, where `layers` does not say otherwise
     symmetric: bool = False                     # signed weight codes around zero, which need no zero point
     outputs: int|None = None                    # bits of what layers write for others than layers; None: full precision, as in papers
     def __post_init__(self):

@@ -92,11 +92,11 @@ def weight_of(layer:nn.Module) -> nn.Module:
 def still(model:nn.Module):
     "Batch norms in training mode leave their running statistics as they are inside"
     norms = [m for m in model.modules() if isinstance(m, BatchNorm)]
-    before = [(m.momentum, m.num_batches_tracked) for m in norms]
-    for m in norms: m.momentum = 0.; m.num_batches_tracked = None
+    before = [m.track_running_stats for m in norms]
+    for m in norms: m.track_running_stats = False # with no momentum at all, a batch of NaN would still spoil them
     try: yield
     finally:
-        for m,(momentum,count) in zip(norms, before): m.momentum,m.num_batches_tracked = momentum,count
+        for m,tracked in zip(norms, before): m.track_running_stats = tracked
 
 @contextmanager
 def _own_statistics(model:nn.Module):
@@ -169,9 +169,12 @@ def store_all(model:fx.GraphModule) -> fx.GraphModule:
     return model
 
 def save_quantized(model:fx.GraphModule, path, **meta:str): # text to go with it
-    "Write a quantized network as safetensors, its codes packed"
+    "Write a quantized network as safetensors, its codes packed; weights still rounded to nearest become stored codes"
+    model = store_all(model)
+    if learning := [n for n,l in layers(model).items() if not isinstance(weight_of(l), Stored)]:
+        raise ModelError(f"the weights of `{learning[0]}` are still learning and on no grid: let reconstruct or finetune come to their end")
     bits = {name:b.weights for name,b in model.policy.resolve(model).items()}
-    tensors,packed = packed_state(store_all(model).state_dict(), bits)
+    tensors,packed = packed_state(model.state_dict(), bits)
     save_tensors(path, tensors, packed=packed, policy=json.dumps(model.policy.as_dict()), shape=json.dumps(model.shape), **meta)
 
 # %% ../../nbs/quant/24_prepare.ipynb #55834edb

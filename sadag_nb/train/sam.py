@@ -32,7 +32,7 @@ class SAM:
                  rho:float=.05, # radius, of all parameters together
                  adaptive:bool=False, # ASAM, whose rho is some ten times larger
                  model:nn.Module|None=None, # whose batch norms take their running statistics in the first pass alone
-                 every:int=1): # a plain step but for one of so many
+                 every:int=1): # perturb one step in so many; the others are plain
         at_least(0, rho=rho); at_least(1, every=every)
         self.base,self.rho,self.adaptive,self.model,self.every,self.done = base,rho,adaptive,model,every,0
     def zero_grad(self): self.base.zero_grad()
