@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np, torch
 from scipy import stats
 from torch import Tensor, nn
-from .sweep import VALIDATION
+from .pipeline import weights_sha256
+from .sweep import VALIDATION, data_key
 from ..core import DataError, Progress, load_tensors, write_text
 from ..graph.probe import Reading, features, probe
 from ..graph.trace import fold, trace
@@ -109,31 +110,32 @@ def examine(out:str, # the sweep's folder
     "Examine each calibration set and calibrated network that a sweep left behind"
     file = Path(out)/f'{sweep}.json'
     if not file.is_file(): raise DataError(f"no results in {file}: run `sadag sweep {sweep}` first")
-    found = json.loads(file.read_text()); net = pretrained(found['model'], weights)
+    found = json.loads(file.read_text()); net = pretrained(found['model'], weights); of = dict(train=data_key(train), n=n, seed=seed)
+    if weights_sha256(net)!=found['weights_sha256']: raise DataError(f"the sweep in {out} was of other weights than {weights}: give the same")
     ref = reference(net, calibration(train, net.card, n, seed))
     with Progress(len(found['rows']), 'examine') as progress:
-        for row in found['rows']: row.update(_examined(Path(out), row, net, ref)); progress.step()
+        for row in found['rows']: row.update(_examined(Path(out), row, net, ref, of)); progress.step()
     write_text(file, json.dumps(found, indent=1))
     return found
 
-def _examined(out:Path, row:dict, net, ref:Reference) -> dict:
-    "The numbers of a row, computed once"
+def _examined(out:Path, row:dict, net, ref:Reference, of:dict) -> dict:
+    "The numbers of a row, computed once for the real images `of`"
     file = out/'examined'/f"{row['key']}.json"; seen = json.loads(file.read_text()) if file.is_file() else {}
-    if not set(NUMBERS)<=seen.keys():
+    if not set(NUMBERS)<=seen.keys() or seen.pop('of',None)!=of:
         x = load_tensors(out/'images'/f"{row['key'].rsplit('-'+row['bits']+'-',1)[0]}.safetensors")[0]['images']
         q = load_quantized(out/'models'/f"{row['key']}.safetensors", net)
-        seen = of_images(ref,x)|of_model(ref,q); write_text(file, json.dumps(seen))
+        seen = of_images(ref,x)|of_model(ref,q); write_text(file, json.dumps(dict(seen, of=of)))
     return seen
 
 # %% ../../nbs/app/76_examine.ipynb #ad4d9c44
-def rank_correlation(a, b, samples:int=2000) -> tuple[float,float,float]: # and a 95 % bootstrap interval
-    "Spearman's correlation of two lists"
+def rank_correlation(a, b, kinds=None, level:float=.95, samples:int=2000) -> tuple[float,float,float]: # and its interval
+    "Spearman's correlation of two lists; its interval is from bootstrap samples of the rows, or of whole kinds of rows"
     a,b = np.asarray(a, float),np.asarray(b, float); rng = np.random.default_rng(0)
-    drawn = rng.integers(0, len(a), (samples,len(a)))
-    ranks = lambda v: stats.rankdata(v[drawn], axis=1)
-    u,v = (r-r.mean(1, keepdims=True) for r in (ranks(a),ranks(b)))
-    with np.errstate(invalid='ignore', divide='ignore'): rho = (u*v).sum(1)/np.sqrt((u*u).sum(1)*(v*v).sum(1))
-    return float(stats.spearmanr(a,b).statistic),*np.nanquantile(rho, (.025,.975)).tolist()
+    names = np.arange(len(a)) if kinds is None else np.asarray(kinds); groups = [np.flatnonzero(names==k) for k in dict.fromkeys(names.tolist())]
+    def rho(i): # 0 where one of the two does not vary
+        u,v = (r-r.mean() for r in (stats.rankdata(a[i]),stats.rankdata(b[i]))); return u@v/max(1e-12, ((u@u)*(v@v))**.5)
+    drawn = [rho(np.concatenate([groups[k] for k in rng.integers(0, len(groups), len(groups))])) for _ in range(samples)]
+    return float(rho(np.arange(len(a)))),*np.quantile(drawn, ((1-level)/2,(1+level)/2)).tolist()
 
 def column(found:dict, what:str, bits:str, within:bool=False) -> np.ndarray: # found: of `examine`; what: a key of its rows
     "Values of all rows of one width; `within`: less the mean of their case"

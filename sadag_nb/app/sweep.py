@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['REAL', 'SEARCHED', 'SWEEPS', 'ALGORITHM', 'POOL', 'VALIDATION', 'Case', 'Sweep', 'add_sweep', 'Budget', 'data_key',
            'Bench', 'images_of', 'row_of', 'deal', 'recipe_from', 'found_recipe', 'run_sweep', 'picture', 'machine',
-           'interval', 'values', 'paired', 'sweep_table']
+           'interval', 'values', 'paired', 'about', 'sweep_table']
 
 # %% ../../nbs/app/75_sweep.ipynb #f4aa34a6
 import hashlib, json, os, platform, shutil, time
@@ -257,19 +257,24 @@ def machine() -> str:
     return f'{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads'
 
 # %% ../../nbs/app/75_sweep.ipynb #040f7b2d
-def interval(d) -> tuple[float,float,float]: # mean, lower and upper end
-    "Mean of the differences `d` with its 95 % interval by Student's t"
-    d = np.asarray(d, dtype=float); half = stats.t.ppf(.975, len(d)-1)*d.std(ddof=1)/len(d)**.5
+def interval(d, level:float=.95) -> tuple[float,float,float]: # mean, lower and upper end
+    "Mean of the differences `d` with its interval by Student's t"
+    d = np.asarray(d, dtype=float); half = stats.t.ppf((1+level)/2, len(d)-1)*d.std(ddof=1)/len(d)**.5
     return float(d.mean()),float(d.mean()-half),float(d.mean()+half)
 
 def values(found:dict, case:str, bits:str, what:str='top1') -> dict: # seed -> value
     "One cell of a sweep"
     return {r['seed']:r[what] for r in found['rows'] if (r['case'],r['bits'])==(case,bits) and what in r}
 
-def paired(found:dict, case:str, control:str, bits:str, what:str='top1') -> tuple|None: # mean, lower, upper; None below two seeds
+def paired(found:dict, case:str, control:str, bits:str, what:str='top1', level:float=.95) -> tuple|None: # mean, lower, upper; None below two seeds
     "`case` minus `control` over the seeds that both have"
     a,b = (values(found,c,bits,what) for c in (case,control)); d = [a[s]-b[s] for s in a if s in b]
-    return interval(d) if len(d)>1 else None
+    return interval(d, level) if len(d)>1 else None
+
+def about(found:dict) -> str: # of a sweep
+    "What a table was measured on, and whether the package computes otherwise by now"
+    said,of = ', '.join(f'{k} {found[k]}' for k in ('model','budget','fp_top1','machine')),found.get('algorithm',1)
+    return said+('' if of==ALGORITHM else f"; by revision {of} of the algorithm, now it is {ALGORITHM}: the same command may give other figures")
 
 # %% ../../nbs/app/75_sweep.ipynb #b5539d9d
 def _cell(found, case, bits): # "75.22 ± 0.34 (3)"

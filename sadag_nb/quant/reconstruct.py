@@ -192,14 +192,18 @@ def _learn(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, s:_Set
     return rows
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #0007ca85
-def _rebuild(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, s:_Settings, progress) -> tuple: # rows of the loss, error of rounding to nearest
+def _rebuild(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, s:_Settings, progress) -> tuple: # rows of the loss, error of rounding to nearest, outputs
     "Fit, learn and store one unit"
     with torch.no_grad(), fitting(unit.module): unit.module(xq[:256])
     as_first(unit.module)
     nearest = _mean_square(_through(unit.module,xq,s.cache), target)
     rows = _learn(unit, x, xq, target, nearest.clamp(min=1e-12), s, progress)
     _store(unit); as_first(unit.module)
-    return rows,nearest
+    out = _through(unit.module, xq, s.cache); error = _mean_square(out,target)
+    power = _mean_square(target, target.new_zeros(()).expand_as(target))
+    if not (error<=max(30*nearest, 1e-3*power) and error<=max(1.5*nearest, .9*power)):
+        raise Diverged(f'an error of {error/nearest:.3g} times that of rounding to nearest in the end')
+    return rows,nearest,out
 
 def _restored(unit:Unit, file:Path|None, made:str) -> bool:
     "Take the unit's state from `file`, if it is there, whole, and `made` in this way"
@@ -261,10 +265,9 @@ def _unit(unit:Unit, full:Unit, x:Tensor, xq:Tensor, s:_Settings, progress, log,
     start = time.perf_counter()
     with full_precision(full.module): target = _through(full.module, x, s.cache)
     done = from_first(_restored, unit, file, s.made)
-    if done: as_first(store_all(unit.module)); progress.step(s.steps)
-    else: rows,nearest = _steady(unit, x, xq, target, s, progress, log)
-    out = _through(unit.module, xq, s.cache); error = _mean_square(out, target)
-    if not error.isfinite(): raise SadagError(f"unit {unit.name} diverged: give smaller learning rates, or other images")
+    if done: as_first(store_all(unit.module)); progress.step(s.steps); out = _through(unit.module, xq, s.cache)
+    else: rows,nearest,out = _steady(unit, x, xq, target, s, progress, log)
+    error = _mean_square(out, target)
     if not done and file and rank()==0: save_tensors(file, unit.module.state_dict(), made=s.made)
     if not done and log and rank()==0: _log_unit(log, unit, rows, nearest, error, time.perf_counter()-start)
     return target,out
