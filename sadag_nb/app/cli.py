@@ -92,10 +92,10 @@ def spent(options:dict) -> dict:
 def synthesis_options(p):
     "Options that say how images are made"
     p.opt('--recipe', 'sadag', 'how images are synthesized; `sadag recipes` lists them', metavar='NAME')
-    p.opt('--budget', 'fast', 'what the next two and --unit-steps are, where they are not given: '+'; '.join(
+    p.opt('--budget', 'fast', 'what --n, --steps and the steps of reconstruction are, where they are not given: '+'; '.join(
         f"{k}: {v['n']} images, {v['steps']} and {v['unit_steps']} steps" for k,v in BUDGETS.items()), choices=tuple(BUDGETS))
-    p.opt('--n', None, 'number of images', type=int)
-    p.opt('--steps', None, 'generator steps a batch of images, all phases together', type=int)
+    p.opt('--n', None, 'number of images (default: by --budget)', type=int)
+    p.opt('--steps', None, 'generator steps a batch of images, all phases together (default: by --budget)', type=int)
     p.opt('--batch', 128, 'images synthesized together')
 
 def quantize_options(p):
@@ -118,7 +118,7 @@ def quantize_options(p):
 
 def auto_options(p):
     "Options of bits that are allocated"
-    p.opt('--size', None, 'for --bits auto: largest size of the weights, like 0.15MB', metavar='SIZE')
+    p.opt('--size', None, 'for --bits auto: largest size of the weights, like 0.15MB, counted as papers do; a file gives 3 bits the room of 4, and 5 to 7 that of 8', metavar='SIZE')
     p.opt('--bitops', None, 'for --bits auto: most bit operations for one image, like 1.2G', metavar='N')
     p.opt('--time', None, 'for --bits auto: longest time by the table of --latency, like 2ms', metavar='TIME')
     p.opt('--latency', None, 'for --bits auto: JSON file of measured seconds, {layer: {"w4a8": seconds}}', metavar='FILE')
@@ -214,7 +214,7 @@ def demo_options(p):
 
 def finetune_options(p):
     "Options of finetune"
-    p.add_argument('run', help='run folder of a quantize command, which stays as it is')
+    p.add_argument('run', help='run folder of a quantize or finetune command, which stays as it is')
     out_option(p, None, required=True)
     p.opt('--images', None, "images to learn from: a run folder, a .safetensors file, or a folder or archive of real images, of which --n are "
           "drawn (default: the run's own)", metavar='PATH')
@@ -233,13 +233,13 @@ def finetune_options(p):
 
 def evaluate_options(p):
     "Options of evaluate"
-    p.add_argument('run', help='run folder of a quantize command, or an ONNX file of an export command')
+    p.add_argument('run', help='run folder of a quantize or finetune command, or an ONNX file of an export command')
     p.opt('--data', None, DATA, required=True)
     p.opt('--batch', 256, 'images computed together')
 
 def export_options(p):
     "Options of export"
-    p.add_argument('run', help='run folder of a quantize command')
+    p.add_argument('run', help='run folder of a quantize or finetune command')
     p.opt('--out', None, 'FILE.onnx, or FILE.safetensors for packed integers', required=True, metavar='FILE')
     p.opt('--opset', None, 'ONNX: version of the operator set (default: the smallest that serves)', type=int)
     p.add_argument('--measure', action='store_true', help="ONNX: measure the file's speed beside full precision, and its accuracy if "
@@ -262,7 +262,7 @@ def sweep_options(p):
     p.add_argument('--examine', action='store_true', help='compare images and networks with those of --train: gradients, error, sharpness')
     p.add_argument('--cases', nargs='+', metavar='NAME', help='only these lines (default: all)')
     p.add_argument('--bits', nargs='+', metavar='BITS', help="widths, like w2a2 (default: the sweep's)")
-    p.add_argument('--seeds', nargs='+', type=int, metavar='N', help="(default: the sweep's)")
+    p.add_argument('--seeds', nargs='+', type=int, metavar='N', help="seeds to compute (default: the sweep's)")
 
 def search_options(p):
     "Options of search"

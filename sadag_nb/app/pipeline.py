@@ -17,7 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from torch import Tensor, nn
 from ..core import (DataError, Run, RunError, SadagError, SettingError, at_least, default_device, generator, load_tensors, locked,
-                           own_traces, peak_mib, read_json, save_tensors, within_memory, write_text)
+                           own_traces, peak_mib, read_json, save_tensors, sha256_of, within_memory, write_text)
 from ..ranks import check_part, from_first, own_device, rank
 from ..models.zoo import pretrained
 from ..models.datasets import calibration, loader, open_images, top1
@@ -49,6 +49,8 @@ def weights_sha256(net:nn.Module) -> str:
     h = hashlib.sha256()
     for k,v in net.state_dict().items(): h.update(k.encode()); h.update(v.cpu().contiguous().numpy().tobytes())
     return h.hexdigest()[:16]
+
+def _digest(x:Tensor) -> str: return sha256_of({'images':x.contiguous()}, {})[:16] # what tells images from others
 
 # %% ../../nbs/app/70_pipeline.ipynb #ffa1f100
 def open_network(model:str, # name, torchvision:NAME, or path/to/file.py:factory
@@ -242,7 +244,7 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
     task = check_auto(bits, graph, policy, auto)
     test = open_labelled(data, net.card) if data else None
     x = open_calibration(images, net.card, n, seed) if images else None
-    how:dict = dict(images=images, n=len(x)) if x is not None else dict(recipe=recipe, n=n, steps=steps, batch=batch)
+    how:dict = dict(images=images, n=len(x), images_sha256=_digest(x)) if x is not None else dict(recipe=recipe, n=n, steps=steps, batch=batch)
     check_part(min(unit_batch, how['n']))
     with working(out, net, dict(weights=weights, input=input), command='quantize', model=model,
                  bits=bits, layers=policy.layers, symmetric=symmetric or None, integer=integer or None,
@@ -282,8 +284,9 @@ def run_evaluate(run:str, # run folder
                  device:str|None=None, batch:int=256) -> Run:
     "Measure the run's two networks on `data`"
     device = open_device(device); found,net,qmodel = open_run(run)
-    with locked(found.path): measure(found, net, qmodel, device, open_labelled(data, net.card), data, batch)
-    return run_report(found)
+    with locked(found.path):
+        measure(found, net, qmodel, device, open_labelled(data, net.card), data, batch)
+        return run_report(found)
 
 # %% ../../nbs/app/70_pipeline.ipynb #caf2c5e2
 def run_sharpness(run:str, # run folder
@@ -296,7 +299,7 @@ def run_sharpness(run:str, # run folder
     with locked(found.path), within_memory('measuring sharpness', f'give fewer images, like --n {max(1,n//2)}'):
         measured = {'full precision':sharpness_of(net, fold(trace(net)), x), 'quantized':sharpness_of(net, qmodel, x)}
         write_text(found.file('sharpness.json'), json.dumps({k:asdict(v) for k,v in measured.items()}, indent=1))
-    return run_report(found)
+        return run_report(found)
 
 # %% ../../nbs/app/70_pipeline.ipynb #effec982
 def make_tuned(run:Run, net:nn.Module, device, qmodel:nn.Module, images, # see `finetune`
@@ -333,7 +336,7 @@ def run_finetune(run:str, # folder of a quantize or finetune command
     test = open_labelled(data, net.card) if data else None; x = open_calibration(images or run, net.card, n, seed)
     source = renewing(net, x, recipe, how, seed, device)
     with working(out, net, dict(weights=c['weights'], input=c['input']), command='finetune', model=c['model'], run=str(run),
-                 start_sha256=weights_sha256(qmodel), bits=c['bits'], layers=c['layers'], images=images or str(run), n=len(x),
+                 start_sha256=weights_sha256(qmodel), bits=c['bits'], layers=c['layers'], images=images or str(run), n=len(x), images_sha256=_digest(x),
                  recipe=recipe, seed=seed, **asdict(how)) as new:
         if test is not None: new.record(start_top1=top1(qmodel, loader(test, net.card), device))
         save_tensors(new.file('images.safetensors'), {'images':x})
@@ -357,7 +360,7 @@ def run_export(run:str, # run folder
     if kind=='.safetensors': save_quantized(qmodel, out, card=json.dumps(asdict(net.card)))
     else:
         size = export_onnx(qmodel, out, opset).stat().st_size/1e3
-        found.record(onnx=dict(kilobytes=size, **measured(found, net, out, test) if measure else {})); run_report(found)
+        with locked(found.path): found.record(onnx=dict(kilobytes=size, **measured(found, net, out, test) if measure else {})); run_report(found)
     return Path(out)
 
 # %% ../../nbs/app/70_pipeline.ipynb #fa3917eb

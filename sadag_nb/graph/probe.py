@@ -9,6 +9,7 @@ __all__ = ['ReportingNorm', 'shifted', 'SwingConv2d', 'Reading', 'last_linear', 
 from typing import NamedTuple
 import torch, torch.fx as fx, torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from ..core import ModelError
 from .trace import BatchNorm, Layer, clone, module_of, nodes_of
 
@@ -25,6 +26,7 @@ class _ReportingNorm(torch.autograd.Function):
         ctx.save_for_backward(x, inv_std, weight, batch)
         return _affine(x, weight*inv_std, bias-mean*weight*inv_std), (batch-mean)*inv_std, variance*inv_std*inv_std
     @staticmethod
+    @once_differentiable
     def backward(ctx, gy, gm, gv):
         x,inv_std,weight,batch = ctx.saved_tensors
         slope = 2*gv*inv_std*inv_std*x.shape[1]/x.numel()
@@ -145,9 +147,9 @@ def _item(outputs, i): return outputs[i] # one of several outputs, as a node
 # %% ../../nbs/graph/11_probe.ipynb #c5a652a8
 def _swing(graph:fx.GraphModule):
     "Let strided convolutions swing"
-    for node in nodes_of(graph, (nn.Conv2d,)):
-        conv = module_of(node, graph)
-        if max(conv.stride)>1: graph.set_submodule(node.target, SwingConv2d(conv)) # type: ignore[arg-type]
+    for name in dict.fromkeys(node.target for node in nodes_of(graph, (nn.Conv2d,))): # once, if it is called twice
+        conv = graph.get_submodule(name) # type: ignore[arg-type]
+        if max(conv.stride)>1: graph.set_submodule(name, SwingConv2d(conv)) # type: ignore[arg-type]
 
 # %% ../../nbs/graph/11_probe.ipynb #d9c514c1
 def features(graph:fx.GraphModule, # from `trace`, `fold` or `prepare`

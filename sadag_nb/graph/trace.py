@@ -37,12 +37,14 @@ def check_model(model:nn.Module):
 
 # %% ../../nbs/graph/10_trace.ipynb #4bd30af1
 _idle = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, torchvision.ops.StochasticDepth)
-_idle_functions = (torchvision.ops.stochastic_depth, nn.functional.dropout)
+_idle_functions = {torchvision.ops.stochastic_depth:3, nn.functional.dropout:2} # the place of `training`, which is True where nothing is said
 
 def _does_nothing(node:fx.Node, graph:fx.GraphModule) -> bool:
     "Whether `node` returns its input unchanged in eval mode"
     if node.op=='call_module': return isinstance(graph.get_submodule(node.target), _idle)
-    return node.op=='call_function' and node.target in _idle_functions and not node.kwargs.get('training', node.args[-1] is True)
+    if node.op!='call_function' or node.target not in _idle_functions: return False
+    place = _idle_functions[node.target]
+    return not (node.args[place] if len(node.args)>place else node.kwargs.get('training', True))
 
 # %% ../../nbs/graph/10_trace.ipynb #169c4cf2
 def _drop_idle(graph:fx.GraphModule):

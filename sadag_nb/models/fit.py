@@ -9,11 +9,12 @@ __all__ = ['STATE', 'Plan', 'triangle', 'shift', 'augmented', 'batches', 'optimi
 # %% ../../nbs/models/07_fit.ipynb #57a0273e
 import argparse, hashlib, json, time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
 from fastcore.meta import delegates
-from ..core import (DataError, Run, RunError, SadagError, at_least, autocast, default_device, fast_dtype, keep_memory,
+from ..core import (DataError, Run, RunError, SadagError, at_least, autocast, default_device, fast_dtype, keep_memory, locked,
                            generator, load_tensors, save_tensors, seeded)
 from .zoo import load_weights, untrained
 from .datasets import Images, loader, open_images, top1
@@ -147,11 +148,19 @@ def train_from_files(name, train, test, out, # of `untrained`; folders or archiv
     "Train the network called `name` on a folder or archive of images; the run folder"
     with seeded(plan['seed'], 'init'): model = untrained(name)
     train,test = open_images(train, model.card),test and open_images(test, model.card)
-    run = Run.create(out, name=name, **asdict(Plan(**plan))); path = run.file('model.safetensors')
-    save_half(fit(model, train, test, run, **plan), path)
-    run.record(sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-               top1=top1(load_weights(model, path), loader(test, model.card)) if test else None)
+    settings = dict(name=name, **asdict(Plan(**plan))); _check_begun(out, settings)
+    with locked(out):
+        run = Run.create(out, **settings); path = run.file('model.safetensors')
+        save_half(fit(model, train, test, run, **plan), path)
+        run.record(sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+                   top1=top1(load_weights(model, path), loader(test, model.card)) if test else None)
     return run
+
+def _check_begun(out, settings:dict):
+    "`RunError`, before anything is written, if the run in `out` was begun with other settings"
+    if not (Path(out)/'config.json').is_file(): return
+    for k,v in Run.open(out).config.items():
+        if k in settings and settings[k]!=v: raise RunError(f"{out} was begun with {k} = {v!r}: keep to it, or give another --out")
 
 # %% ../../nbs/models/07_fit.ipynb #e6f26eec
 def main(argv:list|None=None):

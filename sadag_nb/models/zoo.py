@@ -8,7 +8,7 @@ __all__ = ['RESNETS', 'IMAGENET', 'CARDS', 'PUBLISHED', 'Card', 'Block', 'Shortc
            'pretrained']
 
 # %% ../../nbs/models/05_zoo.ipynb #ed44fb28
-import difflib, importlib.util, pickle, re, warnings, zipfile
+import difflib, hashlib, importlib.util, pickle, re, warnings, zipfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -219,9 +219,13 @@ def fetched(address:str, # ends like NAME-HASH.pt, HASH the beginning of the fil
            ) -> Path:
     "The file at `address`, downloaded unless it is there already; `DataError` if it is not what its hash says"
     folder = Path(folder or Path(torch.hub.get_dir())/'checkpoints'); file = folder/address.rsplit('/',1)[1]
-    if file.is_file(): return file
+    begins = file.stem.rsplit('-',1)[1]
+    if file.is_file():
+        found = hashlib.sha256(file.read_bytes()).hexdigest()
+        if found.startswith(begins): return file
+        raise DataError(f"{file} is not what its name says (SHA-256 {found[:8]}…, not {begins}…): delete it, so that it is downloaded anew")
     folder.mkdir(parents=True, exist_ok=True)
-    try: torch.hub.download_url_to_file(address, str(file), hash_prefix=file.stem.rsplit('-',1)[1], progress=False)
+    try: torch.hub.download_url_to_file(address, str(file), hash_prefix=begins, progress=False)
     except (OSError, RuntimeError) as e:
         raise DataError(f"cannot download {address} ({e}): download it yourself and give the file") from None
     return file

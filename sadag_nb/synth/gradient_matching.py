@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 import torch, torch.nn.functional as F
 from torch import Tensor, nn
+from ..core import ModelError
 
 # %% ../../nbs/synth/32_gradient_matching.ipynb #b482358d
 class Gradients(NamedTuple):
@@ -35,6 +36,8 @@ def layer_factors(x:Tensor, # (n, d) or (n, c, h, w), what the layer reads
     "The factors a, r of each sample's gradient of the layer's own reconstruction loss"
     x,difference = x.float(),difference.float()
     if isinstance(layer, nn.Linear): return x, x@difference.T
+    if layer.padding_mode!='zeros' or isinstance(layer.padding, str):
+        raise ModelError("gradients of further layers need convolutions padded with zeros, by numbers: use layers=1")
     how = dict(stride=layer.stride, padding=layer.padding, dilation=layer.dilation)
     u = F.unfold(x, layer.kernel_size, **how).unflatten(1, (layer.groups,-1))                 # (n, groups, ck², positions)
     r = F.conv2d(x, difference, groups=layer.groups, **how).flatten(2).unflatten(1, (layer.groups,-1))
