@@ -22,7 +22,7 @@ from .quant.prepare import load_quantized, prepare, save_quantized
 from .quant.reconstruct import quantize, reconstruct
 from .deploy.onnx import OnnxNetwork, compare, export_onnx
 from .synth.recipes import RECIPES, Phase, Recipe, add_recipe, get_recipe, term
-from .synth import priors # noqa: F401 makes its terms known
+from .synth import priors # makes its terms known
 from .synth.synthesize import synthesize
 from .train.sam import SAM
 from .train.saq import SAQ

@@ -148,7 +148,7 @@ def _item(outputs, i): return outputs[i] # one of several outputs, as a node
 def _swing(graph:fx.GraphModule):
     "Let strided convolutions swing"
     for name in dict.fromkeys(node.target for node in nodes_of(graph, (nn.Conv2d,))): # once, if it is called twice
-        conv = graph.get_submodule(name) # type: ignore[arg-type]
+        conv = graph.get_submodule(name)
         if max(conv.stride)>1: graph.set_submodule(name, SwingConv2d(conv)) # type: ignore[arg-type]
 
 # %% ../../nbs/graph/11_probe.ipynb #d9c514c1

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch, torch.fx as fx
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
-from ..core import DataError, frozen, generator, load_tensors, reading, save_tensors
+from ..core import DataError, ModelError, frozen, generator, load_tensors, reading, save_tensors
 from ..deploy.pack import packed_state, unpacked_state
 from ..graph.trace import MAXPOOL, BatchNorm, Layer, clamp_limits, clone, fold, kind_of, module_of, nodes_of, trace
 from ..graph.units import units

@@ -75,7 +75,7 @@ def _lesson(images, k:int, model, teacher) -> tuple[Tensor,Reading]:
     "Set `k` of the images, and what the teacher says of it"
     x = checked_images(images(k) if callable(images) else images, model).to(next(model.parameters()).device)
     x = x.contiguous(memory_format=torch.channels_last); said = [teacher(b) for b in x.split(256)]
-    return x, Reading(*(torch.cat([getattr(r,part) for r in said]) for part in ('logits','features')), [], [], [])
+    return x, Reading(torch.cat([r.logits for r in said]), torch.cat([r.features for r in said]), [], [], [])
 
 # %% ../../nbs/train/57_finetune.ipynb #997cc1fa
 def _step(i:int, student, opt:SAM, x:Tensor, said:Reading, how:Tuning, seed:int) -> dict: # the terms at the first pass
