@@ -1,8 +1,8 @@
 """Memory of a long command while it runs: python bench/memory.py [--every SECONDS] [--out FILE] -- COMMAND
 
 Starts the command, reads the resident memory of it and its children every few seconds, and keeps the highest of each
-minute in a JSON file that is written anew each minute. The slope is that of a straight line through all minutes but the
-first tenth, in which libraries load and caches fill, MiB an hour; page explain/speed draws the file."""
+minute in a JSON file that is written anew each minute. The slope is that of a straight line through the second half, MiB an
+hour: in the first, libraries load, and each kind of work takes its room for the first time. Page explain/speed draws the file."""
 import argparse, json, shlex, signal, subprocess, sys, time
 from pathlib import Path
 import numpy as np, psutil
@@ -20,7 +20,7 @@ def resident_mib(process):
 
 def summary(minutes):
     "What a list of (minute, MiB) says"
-    late = np.array(minutes[len(minutes) // 10:])
+    late = np.array(minutes[len(minutes) // 2:])
     slope = np.polyfit(late[:, 0], late[:, 1], 1)[0] * 60 if len(late) > 2 else None
     return dict(minutes=len(minutes), highest_mib=max(m for _, m in minutes), mib_per_hour=slope)
 

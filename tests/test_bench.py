@@ -18,7 +18,7 @@ def test_scaling(tmp_path):
     out = tmp_path/'scaling.json'
     subprocess.run([sys.executable, Path(__file__).parents[1]/'bench/scaling.py', '--quick', '--out', out], check=True, capture_output=True)
     found = json.loads(out.read_text()); seconds = found['seconds']
-    assert found['ratios'].keys()==found['asked'].keys()==seconds['1'].keys()
+    assert found['ratios'].keys()==found['expected'].keys()==seconds['1'].keys()
     for k,ratio in found['ratios'].items(): assert 0<ratio==seconds['1'][k]/seconds['2'][k]
 
 def test_mixed(tmp_path):
@@ -40,3 +40,10 @@ def test_mixed(tmp_path):
     assert [(r['criterion'],r['by']) for r in fronts['seconds']]==[('trace','size'),('trace','bitops')]
     assert any(r['kind']=='chosen' and r['cost']<=uniform['bitops'] for r in fronts['drawn'])
     assert 'other settings' in run('--n','8')
+
+def test_memory(tmp_path):
+    "What a command and its child hold is seen, its exit status handed on"
+    out = tmp_path/'memory.json'; child = "import subprocess,sys,time; x = bytearray(60<<20); time.sleep(1.5)"
+    command = [sys.executable, '-c', f"import subprocess,sys; subprocess.run([sys.executable,'-c',{child!r}]); sys.exit(7)"]
+    res = subprocess.run([sys.executable, Path(__file__).parents[1]/'bench/memory.py', '--every', '.1', '--out', str(out), '--', *command])
+    found = json.loads(out.read_text()); assert res.returncode==7 and 60<found['highest_mib']<400 and found['minutes']==1

@@ -79,7 +79,7 @@ def _mapped(numbers:int, folder) -> Tensor: # (numbers,)
     if folder: Path(folder).mkdir(parents=True, exist_ok=True)
     fd,path = tempfile.mkstemp(prefix='.activations.', dir=folder)
     try:
-        os.posix_fallocate(fd, 0, 4*numbers) # a mapped file cannot tell that the disk is full
+        getattr(os, 'posix_fallocate', lambda fd,_,size: os.truncate(fd,size))(fd, 0, 4*numbers) # a mapped file cannot tell that the disk is full
         return torch.from_file(path, shared=True, size=numbers)
     except OSError as e:
         raise SadagError(f'{4*numbers/GIB:.3g} GiB of activations do not fit into {Path(path).parent} ({e.strerror}): give fewer images, '

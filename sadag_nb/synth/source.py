@@ -105,8 +105,9 @@ class Conditional(Generator):
         super().__init__(shape, n, target, **kwargs)
         self.classes = nn.Parameter(torch.randn(target.shape[1], self.z.shape[1]))
     def joined(self, z, e): return z*e # (n, embedding)
-    def forward(self, z, part=slice(None)): # (m, embedding), of which images
-        return super().forward(self.joined(z, self.target[slice(None) if part is None else part]@self.classes))
+    def forward(self, z, part=None): # (m, embedding), of which images; None: all
+        target = self.target if part is None else self.target[part]
+        return super().forward(self.joined(z, target@self.classes))
 
 class Superposed(Conditional):
     "Qimera's generator: an image's embedding plus the mixture of those of its classes"
