@@ -108,7 +108,7 @@ def quantize_options(p):
           type=layer, action='append', dest='layers', metavar='NAME=BITS')
     auto_options(p)
     p.add_argument('--symmetric', action='store_true', help='weight codes around zero; with them even 8-bit weights run in integers')
-    p.add_argument('--integer', action='store_true', help='round what layers write to additions and the like to 8 bits too, so that '
+    p.add_argument('--integer', action='store_true', help='round images, and what layers write to additions and the like, to 8 bits too, so that '
                    'an exported ONNX file runs in integers all the way, and fast')
     p.opt('--unit-steps', None, 'reconstruction steps a unit (default: by --budget)', type=int)
     p.opt('--unit-batch', 32, 'images a reconstruction step')

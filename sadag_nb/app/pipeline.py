@@ -228,7 +228,7 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
                  size:str|None=None, bitops:str|None=None, time:str|None=None, latency:str|None=None, # of auto, see `plan`
                  criterion:str|None=None, activations:int|None=None, # likewise
                  symmetric:bool=False, # weight codes around zero
-                 integer:bool=False, # round what layers write to 8 bits too, so that exported files run in integers
+                 integer:bool=False, # round images and what layers write to 8 bits too, so that exported files run in integers
                  unit_steps:int=400, unit_batch:int=32, # reconstruction steps a unit, images a step
                  data:str|None=None, # labelled images to measure accuracy on
                  recipe:str='sadag', n:int=128, steps:int=300, batch:int=128, # see `run_synthesize`

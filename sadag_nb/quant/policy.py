@@ -39,7 +39,7 @@ class Policy:
     layers: dict = field(default_factory=dict)  # layer name or pattern -> bits, such as {"layer3.*": "w8a8"}; later ones win
     ends: bool = True                           # first and last weights, second and last input 8 bit, as in the papers, where `layers` does not say otherwise
     symmetric: bool = False                     # signed weight codes around zero, which need no zero point
-    outputs: int|None = None                    # bits of what layers write for others than layers; None: full precision, as in papers
+    outputs: int|None = None                    # bits of images, and of what layers write for others than layers; None: full precision, as in papers
     def __post_init__(self):
         if self.outputs is not None: limits(self.outputs)
         for b in (self.bits, *self.layers.values()): parse_bits(b)
@@ -55,12 +55,12 @@ def resolve(self:Policy, graph:fx.GraphModule) -> dict[str,Bits]: # layer name -
     "The bits of each layer of `graph`; `SettingError` for a pattern that names none"
     names = list(dict.fromkeys(n.target for n in nodes_of(graph, Layer)))
     found = {n:parse_bits(self.bits) for n in names}
-    found[names[0]] = found[names[0]]._replace(input=None)
+    found[names[0]] = found[names[0]]._replace(input=self.outputs)
     if self.ends: _eight_bit_ends(found, names)
     for pattern,bits in self.layers.items():
         hits = [n for n in names if fnmatchcase(n, pattern)]
         if not hits: raise SettingError(f"no layer is called {pattern!r}{_nearest(pattern, names)}")
-        for n in hits: found[n] = parse_bits(bits) if n!=names[0] else parse_bits(bits)._replace(input=None)
+        for n in hits: found[n] = parse_bits(bits) if n!=names[0] else parse_bits(bits)._replace(input=self.outputs)
     return found
 
 # %% ../../nbs/quant/23_policy.ipynb #6011a2ac

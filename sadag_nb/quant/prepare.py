@@ -50,14 +50,14 @@ def _edge_bits(graph:fx.GraphModule, policy:Policy) -> dict: # node -> bits of i
     bits,found = policy.resolve(graph),{}
     for layer in nodes_of(graph, Layer):
         source,wanted = layer.args[0],bits[layer.target].input
-        if wanted and source.op!='placeholder': found[source] = max(wanted, found.get(source,0))
+        if wanted and (policy.outputs or source.op!='placeholder'): found[source] = max(wanted, found.get(source,0))
     if policy.outputs:
         for node in _written(graph, bits): found.setdefault(node, policy.outputs)
     return found
 
 def _written(graph:fx.GraphModule, bits:dict) -> list[fx.Node]:
     "Where what layers compute from quantized tensors is to be had; the last layer's is the answer"
-    return [_end_of(n,graph) for n in nodes_of(graph, Layer)[:-1] if bits[n.target].input and n.args[0].op!='placeholder']
+    return [_end_of(n,graph) for n in nodes_of(graph, Layer)[:-1] if bits[n.target].input]
 
 def _end_of(node:fx.Node, graph:fx.GraphModule) -> fx.Node:
     "The last of the nodes behind `node` that fold into it or keep the order of its numbers"
