@@ -11,7 +11,7 @@ def test_quick(tmp_path):
     failed = run(); assert failed.returncode==1 and 'reconstruction_plain_over_ours' in failed.stderr and json.loads(out.read_text())==stored
     out.write_text(json.dumps(dict(stored, processor='another'))); assert run().returncode==0 and json.loads(out.read_text())!=stored
     assert abs(found['agreement']['first_loss_ours']/found['agreement']['first_loss_plain']-1) < .02
-    assert set(found['ratios'])=={'synthesis_plain_over_ours','reconstruction_plain_over_ours','sadag_over_genie'}
+    assert set(found['ratios'])=={'synthesis_plain_over_ours','reconstruction_plain_over_ours','sadag_over_genie','whole_plain_over_fast'}
 
 def test_scaling(tmp_path):
     "Two ranks and one do the same two jobs"

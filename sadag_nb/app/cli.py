@@ -79,9 +79,10 @@ def model_options(p):
     p.opt('--seed', 0, 'seed of all random numbers')
 
 # %% ../../nbs/app/72_cli.ipynb #c35a6f10
-BUDGETS = { # images, generator steps a batch, reconstruction steps a unit
-    'fast':  dict(n=128, steps=300, unit_steps=400),
-    'paper': dict(n=1024, steps=4000, unit_steps=20_000)}
+BUDGETS = { # recipe, images, generator steps a batch, reconstruction steps a unit
+    'fast':     dict(recipe='zeroq', n=128, steps=150, unit_steps=200),
+    'standard': dict(recipe='sadag', n=128, steps=300, unit_steps=400),
+    'paper':    dict(recipe='sadag', n=1024, steps=4000, unit_steps=20_000)}
 
 def spent(options:dict) -> dict:
     "`options`, with what they leave open taken from their budget"
@@ -91,9 +92,9 @@ def spent(options:dict) -> dict:
 # %% ../../nbs/app/72_cli.ipynb #ebfb5549
 def synthesis_options(p):
     "Options that say how images are made"
-    p.opt('--recipe', 'sadag', 'how images are synthesized; `sadag recipes` lists them', metavar='NAME')
-    p.opt('--budget', 'fast', 'what --n, --steps and the steps of reconstruction are, where they are not given: '+'; '.join(
-        f"{k}: {v['n']} images, {v['steps']} and {v['unit_steps']} steps" for k,v in BUDGETS.items()), choices=tuple(BUDGETS))
+    p.opt('--recipe', None, 'how images are synthesized; `sadag recipes` lists them (default: by --budget)', metavar='NAME')
+    p.opt('--budget', 'standard', 'what --recipe, --n, --steps and the steps of reconstruction are, where they are not given: '+'; '.join(
+        f"{k}: {v['recipe']}, {v['n']} images, {v['steps']} and {v['unit_steps']} steps" for k,v in BUDGETS.items()), choices=tuple(BUDGETS))
     p.opt('--n', None, 'number of images (default: by --budget)', type=int)
     p.opt('--steps', None, 'generator steps a batch of images, all phases together (default: by --budget)', type=int)
     p.opt('--batch', 128, 'images synthesized together')
