@@ -210,7 +210,7 @@ def run_search(model:str, out:str, # see `open_network`; folder, what is there i
                     terms=list(TERMS), sources=list(SOURCES))
     with working(out, net, dict(weights=weights), **settings) as run:
         bench = Bench(out, model, weights, images, train, Budget(n), device); study = open_study(run.file('trials.log'))
-        found:dict = dict(settings, weights_sha256=bench.sha, fp_top1=top1(net, loader(images, net.card), device), machine=machine(),
+        found:dict = dict(settings, train=Path(train).name, weights_sha256=bench.sha, fp_top1=top1(net, loader(images, net.card), device), machine=machine(),
                      versions=dict(versions(), optuna=optuna.__version__))
         def after():
             found['trials'] = trials_of(study); found['best'] = best_of(found['trials'], rungs)
