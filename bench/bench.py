@@ -3,10 +3,10 @@
 The plain synthesis loop is eager float32, the teacher's parameters ask for gradients, hooks collect batch-norm
 statistics, and the generator enlarges before it convolves. The plain reconstruction is eager float32 in the default memory layout, lets autograd differentiate the
 quantizers' formulas, draws one random number an element, and runs the network from its input for every unit.
-Same networks, images, seeds, step counts and losses on both sides. Synthesis: seconds of a step, set-up apart;
-reconstruction: a whole run. Nothing else may run on the machine meanwhile. Where the stored figures are of the same
+Same networks, images, seeds, step counts and losses on both sides. Synthesis: seconds of a step, set-up apart, the loops by
+turns in processes of their own; reconstruction: a whole run. Nothing else may run on the machine meanwhile. Where the stored figures are of the same
 processor, threads and number format, a ratio that is more than 15 % worse than its stored one fails, and the file is kept."""
-import argparse, json, math, sys, time
+import argparse, json, math, statistics, subprocess, sys, time
 from pathlib import Path
 import torch
 from sadag_nb.app.cli import BUDGETS
@@ -133,10 +133,22 @@ def timed(f, *args):
     return time.perf_counter() - start, result
 
 
-def step_seconds(repeats, steps, f, *args):
-    "Seconds of a step, set-up apart: from the shortest times of `steps` and of a third of them; and the result of `steps`"
-    runs = [(timed(f, *args, steps // 3, 0)[0], *timed(f, *args, steps, 0)) for _ in range(repeats)]
-    return (min(r[1] for r in runs) - min(r[0] for r in runs)) / (steps - steps // 3), runs[-1][2]
+def synthesis(name, n, steps):
+    "Seconds of a step of a loop, set-up apart: from the times of `steps` and of a third of them; and the losses of `steps`"
+    net = pretrained('resnet20-cifar10')
+    job = (plain_genie, net, n) if name == 'plain' else (our_losses, net, BUDGETS['fast']['recipe'] if name == 'fast' else name, n)
+    short, (long, losses) = timed(*job, steps // 3, 0)[0], timed(*job, steps, 0)
+    return dict(seconds=(long - short) / (steps - steps // 3), losses=losses)
+
+
+def by_turns(names, turns, n, steps):
+    "Each loop in a process of its own, one after the other, so that what the machine does meanwhile meets all alike"
+    found = {name: [] for name in names}
+    for _ in range(turns):
+        for name in names:
+            command = [sys.executable, __file__, '--one', name, '--size', str(n), str(steps)]
+            found[name].append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]))
+    return {name: statistics.median(r['seconds'] for r in rows) for name, rows in found.items()}, {k: v[-1]['losses'] for k, v in found.items()}
 
 
 def setting():
@@ -155,27 +167,24 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--quick', action='store_true', help='a few steps only, to see that it runs')
     parser.add_argument('--out', default='bench/results.json', help='where the figures are written')
+    parser.add_argument('--one', help=argparse.SUPPRESS); parser.add_argument('--size', nargs=2, type=int, help=argparse.SUPPRESS)
     a = parser.parse_args()
-    n, steps, unit_steps, repeats = (16, 6, 2, 1) if a.quick else (128, 36, 400, 2)
-    net = pretrained('resnet20-cifar10'); x = torch.randn(n, *net.card.shape); rebuild = (net, x, 'w4a4', unit_steps, 32, 0)
-    t, result = {}, {}
-    def synthesis(name, *job): t[name], result[name] = step_seconds(repeats, steps, *job)
-    synthesis('synthesis plain', plain_genie, net, n)  # the plain loops come first: ours change how the process keeps
-    t['reconstruction plain'], result['reconstruction plain'] = timed(plain_reconstruct, *rebuild)  # memory, which would help them too
-    synthesis('synthesis genie', our_losses, net, 'genie', n); synthesis('synthesis sadag', our_losses, net, 'sadag', n)
-    t['reconstruction ours'], result['reconstruction ours'] = timed(our_reconstruct, *rebuild)
+    if a.one: return print(json.dumps(synthesis(a.one, *a.size)))
+    n, steps, unit_steps, turns = (16, 6, 2, 1) if a.quick else (128, 36, 400, 3)
+    seconds, loss = by_turns(('plain', 'genie', 'sadag', 'fast'), turns, n, steps); t = {f'synthesis {k}': v for k, v in seconds.items()}
+    net = pretrained('resnet20-cifar10'); x = torch.randn(n, *net.card.shape); result = {}
     fast, standard = BUDGETS['fast'], BUDGETS['standard']
-    synthesis('synthesis fast', our_losses, net, fast['recipe'], n)
-    t['reconstruction fast'], _ = timed(our_reconstruct, net, x, 'w4a4', -(-unit_steps * fast['unit_steps'] // standard['unit_steps']), 32, 0)
+    for name, f, k in (('plain', plain_reconstruct, unit_steps), ('ours', our_reconstruct, unit_steps), # ours changes how the process keeps memory
+                       ('fast', our_reconstruct, -(-unit_steps * fast['unit_steps'] // standard['unit_steps']))):
+        t[f'reconstruction {name}'], result[name] = timed(f, net, x, 'w4a4', k, 32, 0)
     whole = {k: b['steps'] * t[f'synthesis {k}'] + t[f'reconstruction {k}'] for k, b in (('plain', standard), ('fast', fast))}
-    loss = {k: result[f'synthesis {k}'] for k in ('plain', 'genie')}
-    error = {k: sum(result[f'reconstruction {k}']) for k in ('plain', 'ours')}
+    error = {k: sum(result[k]) for k in ('plain', 'ours')}
     found = {'synthesis_plain_over_ours': t['synthesis plain'] / t['synthesis genie'],
              'reconstruction_plain_over_ours': t['reconstruction plain'] / t['reconstruction ours'],
              'sadag_over_genie': t['synthesis sadag'] / t['synthesis genie'],
              'whole_plain_over_fast': whole['plain'] / whole['fast']}  # GENIE's plain loop at the standard steps
-    agree = {'first_loss_plain': loss['plain'][0], 'first_loss_ours': loss['genie'][0],
-             'last_loss_plain': loss['plain'][-1], 'last_loss_ours': loss['genie'][steps - 1],
+    agree = {'first_loss_plain': loss['plain'][0], 'first_loss_ours': loss['genie']['0'],
+             'last_loss_plain': loss['plain'][-1], 'last_loss_ours': loss['genie'][str(steps - 1)],
              'unit_error_ratio_ours_over_plain': error['ours'] / error['plain']}
     print(tabulate([*found.items(), *agree.items(), *((f'seconds, {k}' + (', a step' if 'synthesis' in k else ''), v) for k, v in t.items())], floatfmt='.3f'))
     assert abs(agree['first_loss_ours'] / agree['first_loss_plain'] - 1) < .02, 'the two loops do not minimise the same loss'
