@@ -103,8 +103,8 @@ def _mean_square(a:Tensor, b:Tensor, batch:int=256) -> Tensor:
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #02a6c8e4
 def rounding_lr(steps:int) -> float:
-    "Learning rate of the roundings that lets them decide within `steps`"
-    return max(1e-3, 4/steps)
+    "Learning rate of the roundings that lets them decide within `steps`, if these are 8 or more; a higher one would only throw them about"
+    return min(.5, max(1e-3, 4/steps))
 
 def activation_lr(steps:int) -> float:
     "Learning rate of the logarithms of the activations' steps: that of the roundings, where it is small enough"
