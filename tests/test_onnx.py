@@ -113,11 +113,12 @@ def random_network(name, bits, size, n):
     torch.manual_seed(0); net = trained_like(torchvision.models.get_model(name, weights=None)); x = torch.randn(n,3,size,size)
     return quickly(trace(net,(3,size,size)), Policy(bits,symmetric=True,outputs=8), x[:8]), x
 
-@pytest.mark.parametrize('name,n,least', [('resnet18',250,.9), ('resnet50',60,.9), ('mobilenet_v2',250,.995)])
+# at 96 pixels MobileNetV2 averages 9 codes; the mean of 4 would often lie on the border between two
+@pytest.mark.parametrize('name,size,n,least', [('resnet18',64,250,.9), ('resnet50',64,60,.9), ('mobilenet_v2',96,150,.995)])
 @pytest.mark.parametrize('bits', ['w4a4','w2a2'])
-def test_networks_people_deploy(name, n, least, bits, tmp_path):
+def test_networks_people_deploy(name, size, n, least, bits, tmp_path):
     "Each layer as exactly as in trained networks; the first answers of random ResNets fall short of 99.5 %"
-    q,x = random_network(name, bits, 64, n); f = export_onnx(q, tmp_path/'q.onnx')
+    q,x = random_network(name, bits, size, n); f = export_onnx(q, tmp_path/'q.onnx')
     same(q, f, x[:4], parts=2e-5); agreeing(q, OnnxNetwork(f), x, q.policy, least)
 
 @pytest.mark.parametrize('name', ['regnet_x_400mf','densenet121','efficientnet_b0','mobilenet_v3_small'])
