@@ -121,7 +121,7 @@ def examine(out:str, # the sweep's folder
 def _examined(out:Path, row:dict, net, ref:Reference, of:dict) -> dict:
     "The numbers of a row, computed once for the real images `of`"
     file = out/'examined'/f"{row['key']}.json"; seen = json.loads(file.read_text()) if file.is_file() else {}
-    if not set(NUMBERS)<=seen.keys() or seen.pop('of',None)!=of:
+    if seen.pop('of',None)!=of or not set(NUMBERS)<=seen.keys():
         x = load_tensors(out/'images'/f"{row['key'].rsplit('-'+row['bits']+'-',1)[0]}.safetensors")[0]['images']
         q = load_quantized(out/'models'/f"{row['key']}.safetensors", net)
         seen = of_images(ref,x)|of_model(ref,q); write_text(file, json.dumps(dict(seen, of=of)))

@@ -247,10 +247,10 @@ def reconstruct(model:fx.GraphModule, # from `prepare`; changed in place
     device = next(model.buffers()).device
     rates = lr_weight_step, activation_lr(steps) if lr_activation_step is None else lr_activation_step
     cache = Cache(half_of_memory() if cache_gib is None else cache_gib, Path(save).parent if save else None)
-    images = checked_images(images, model); made = json.dumps([model.policy.as_dict(), steps, batch, seed, lam, *rates, sha256_of({'images':images.cpu().contiguous()},{})])
-    s = _Settings(steps, batch, seed, lam, rates, fast_dtype(device) if dtype is None else dtype, cache, made); x = xq = _channels_last(images.to(device)); check_part(min(batch,len(x)))
-    pieces = cut(model, model.ends); turns = _turns(order, len(pieces)); shared = sum(len(layers(u.module)) for u in pieces)>len(layers(model)) # a layer stored by one unit stays so in the next
-    full = _full_units(model) if order or shared else pieces
+    images = checked_images(images, model); made = _made(model, images, steps, batch, seed, lam, *rates) if save else ''
+    s = _Settings(steps, batch, seed, lam, rates, fast_dtype(device) if dtype is None else dtype, cache, made)
+    x = xq = _channels_last(images.to(device)); check_part(min(batch,len(x)))
+    pieces = cut(model, model.ends); turns = _turns(order, len(pieces)); full = _full_units(model) if order or _share(pieces, model) else pieces
     with Progress(steps*len(pieces), 'reconstruct') as progress:
         for n,i in enumerate(turns):
             if order: x = xq = None; x,xq = _arriving(i, pieces, full, turns[:n], _channels_last(images.to(device)), cache)
@@ -293,6 +293,14 @@ def _turns(order:list|None, n:int) -> list[int]:
     if order is not None and sorted(order)!=list(range(n)):
         raise SettingError(f"order must name each of the {n} units once, by its number from 0 to {n-1}, not {order}")
     return list(range(n) if order is None else order)
+
+def _made(model:fx.GraphModule, images:Tensor, *settings) -> str:
+    "What decides the units' states, as text"
+    return json.dumps([model.policy.as_dict(), *settings, sha256_of({'images':images.cpu().contiguous()}, {})])
+
+def _share(pieces:list[Unit], model:fx.GraphModule) -> bool:
+    "Whether units have layers in common: what one of them stores is no longer in full precision in the next"
+    return sum(len(layers(u.module)) for u in pieces)>len(layers(model))
 
 def _full_units(model:fx.GraphModule) -> list[Unit]:
     "Full-precision units that share nothing with `model`"

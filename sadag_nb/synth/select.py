@@ -53,9 +53,9 @@ def chance(a:Tensor, r:Tensor, target:Tensor, n:int) -> Tensor: # (n,) indices
 @torch.enable_grad()
 def relaxed(a:Tensor, r:Tensor, target:Tensor, n:int, steps:int=300) -> Tensor: # (n,) indices
     "Climb the cosine by the gradient of each image's membership, from a random set"
-    v = torch.empty(len(a), device=a.device)
-    v[chance(a,r,target,len(a))] = torch.linspace(.1, 0, len(a), device=a.device); v.requires_grad_() # the first n of chance are in
-    opt,best,kept = torch.optim.Adam([v], lr=.01),-2.,chance(a,r,target,n)
+    order,v = chance(a,r,target,len(a)),torch.empty(len(a), device=a.device)
+    v[order] = torch.linspace(.1, 0, len(a), device=a.device); v.requires_grad_() # the first n are in
+    opt,best,kept = torch.optim.Adam([v], lr=.01),-2.,order[:n]
     for _ in range(steps):
         chosen = v.detach().topk(n).indices
         inside = torch.zeros_like(v).index_fill(0, chosen, 1.)+v-v.detach()
