@@ -17,7 +17,7 @@ from sadag_nb.graph.units import cut, units
 from sadag_nb.models.zoo import pretrained
 from sadag_nb.quant.adaround import AdaRound, beta_at, rounding_penalty
 from sadag_nb.quant.prepare import fitting, layers, prepare, quantizers, store, weight_of
-from sadag_nb.quant.reconstruct import activation_lr, reconstruct, rounding_lr
+from sadag_nb.quant.reconstruct import activation_lr, mirrored, reconstruct, rounding_lr
 from sadag_nb.quant.lsq import ActivationQuantizer
 from sadag_nb.synth.recipes import RECIPES
 from sadag_nb.synth.source import UpConv2d, make_source
@@ -174,9 +174,9 @@ def main():
     seconds, loss = by_turns(('plain', 'genie', 'sadag', 'fast'), turns, n, steps); t = {f'synthesis {k}': v for k, v in seconds.items()}
     net = pretrained('resnet20-cifar10'); x = torch.randn(n, *net.card.shape); result = {}
     fast, standard = BUDGETS['fast'], BUDGETS['standard']
-    for name, f, k in (('plain', plain_reconstruct, unit_steps), ('ours', our_reconstruct, unit_steps), # ours changes how the process keeps memory
-                       ('fast', our_reconstruct, -(-unit_steps * fast['unit_steps'] // standard['unit_steps']))):
-        t[f'reconstruction {name}'], result[name] = timed(f, net, x, 'w4a4', k, 32, 0)
+    for name, f, y, k in (('plain', plain_reconstruct, x, unit_steps), ('ours', our_reconstruct, x, unit_steps), # ours changes how the process keeps memory
+                          ('fast', our_reconstruct, mirrored(x), -(-unit_steps * fast['unit_steps'] // standard['unit_steps']))):
+        t[f'reconstruction {name}'], result[name] = timed(f, net, y, 'w4a4', k, 32, 0)
     whole = {k: b['steps'] * t[f'synthesis {k}'] + t[f'reconstruction {k}'] for k, b in (('plain', standard), ('fast', fast))}
     error = {k: sum(result[k]) for k in ('plain', 'ours')}
     found = {'synthesis_plain_over_ours': t['synthesis plain'] / t['synthesis genie'],

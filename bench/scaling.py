@@ -20,7 +20,7 @@ EXPECTED = {'synthesis': 1.8, 'reconstruction': 1.6}  # what two ranks should ga
 
 def jobs(net, quick):
     "What is timed, by name"
-    batch, steps, unit_steps, n = (8, 3, 2, 32) if quick else (128, 24, 40, 128)
+    batch, steps, unit_steps, n = (8, 3, 2, 32) if quick else (128, 24, 200, 128)
     x = torch.randn(n, *net.card.shape, generator=torch.Generator().manual_seed(0))
     return {'synthesis': lambda: synthesize(net, 'sadag', n=2 * batch, batch=batch, steps=steps, device='cpu'),
             'reconstruction': lambda: reconstruct(prepare(trace(net), 'w4a4'), x, unit_steps, 32)}

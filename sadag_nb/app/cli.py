@@ -113,6 +113,7 @@ def quantize_options(p):
                    'an exported ONNX file runs in integers all the way, and fast')
     p.opt('--unit-steps', None, 'reconstruction steps a unit (default: by --budget)', type=int)
     p.opt('--unit-batch', 32, 'images a reconstruction step')
+    p.opt('--views', 4, 'of each image in reconstruction: 1, itself; 2, with left and right exchanged; 4, upside down, and both')
     p.opt('--cache-limit', None, 'GiB of activations kept in memory, what is beyond it on disk (default: half of the memory)',
           type=float, dest='cache_gib', metavar='GIB')
     p.opt('--data', None, DATA+' (default: accuracy is not measured)', metavar='DATA')

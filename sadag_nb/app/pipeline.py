@@ -26,7 +26,7 @@ from ..graph.probe import probe
 from ..deploy.onnx import OnnxNetwork, by_turns, export_onnx
 from ..quant.policy import Policy
 from ..quant.prepare import load_quantized, prepare, save_quantized
-from ..quant.reconstruct import quantize
+from ..quant.reconstruct import check_views, quantize
 from ..sharp.meter import measure as sharpness_of
 from ..mixed.allocate import Plan, best, mean_bits, plan, rows_of
 from ..mixed.sensitivity import sensitivity
@@ -197,13 +197,13 @@ def make_policy(run:Run, p:Plan, x:Tensor, device, seed:int) -> Policy:
 
 # %% ../../nbs/app/70_pipeline.ipynb #4ca06239
 def make_model(run:Run, net:nn.Module, device, x:Tensor, policy:Policy, steps:int, batch:int, seed:int,
-               cache_gib:float|None=None) -> fx.GraphModule: # as of `reconstruct`
+               cache_gib:float|None=None, views:int=4) -> fx.GraphModule: # as of `quantize`
     "The run's quantized model, reconstructed if it is not there yet"
     path,units = run.file('model.safetensors'),run.file('units')
     if not from_first(path.is_file):
         with timed(run, 'reconstruction_seconds'):
             qmodel = quantize(net, x, policy, steps=steps, batch=batch, seed=seed, device=device, log=run.log, save=units,
-                              cache_gib=cache_gib)
+                              cache_gib=cache_gib, views=views)
         from_first(save_quantized, qmodel, path)
     from_first(shutil.rmtree, units, ignore_errors=True)
     return load_quantized(path, net)
@@ -230,13 +230,14 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
                  symmetric:bool=False, # weight codes around zero
                  integer:bool=False, # round images and what layers write to 8 bits too, so that exported files run in integers
                  unit_steps:int=400, unit_batch:int=32, # reconstruction steps a unit, images a step
+                 views:int=4, # of each image in reconstruction, see `mirrored`
                  data:str|None=None, # labelled images to measure accuracy on
                  recipe:str='sadag', n:int=128, steps:int=300, batch:int=128, # see `run_synthesize`
                  cache_gib:float|None=None, # see `reconstruct`
                  seed:int=0, device:str|None=None) -> Run:
     "Quantize `model` into run folder `out`"
     at_least(1, n=n, steps=steps, batch=batch, unit_steps=unit_steps, unit_batch=unit_batch); get_recipe(recipe)
-    at_least(0, cache_limit=cache_gib or 0)
+    at_least(0, cache_limit=cache_gib or 0); check_views(views)
     device,policy = open_device(device),Policy('w8a8' if bits=='auto' else bits, dict(layers or ()), symmetric=symmetric,
                                                 outputs=8 if integer else None)
     auto = dict(size=size, bitops=bitops, time=time, latency=latency, criterion=criterion, activations=activations)
@@ -248,11 +249,11 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
     check_part(min(unit_batch, how['n']))
     with working(out, net, dict(weights=weights, input=input), command='quantize', model=model,
                  bits=bits, layers=policy.layers, symmetric=symmetric or None, integer=integer or None,
-                 unit_steps=unit_steps, unit_batch=unit_batch, seed=seed, **how, **(auto if task else {})) as run:
+                 unit_steps=unit_steps, unit_batch=unit_batch, views=views, seed=seed, **how, **(auto if task else {})) as run:
         if x is not None: from_first(save_tensors, run.file('images.safetensors'), {'images':x})
         else: x = make_images(run, net, device, recipe, n, steps, batch, seed)
         if task: policy = replace(make_policy(run, task, x, device, seed), symmetric=symmetric, outputs=policy.outputs)
-        qmodel = make_model(run, net, device, x, policy, unit_steps, unit_batch, seed, cache_gib)
+        qmodel = make_model(run, net, device, x, policy, unit_steps, unit_batch, seed, cache_gib, views)
         if rank()==0: describe(run, net, graph, qmodel, x)
         if rank()==0 and data: measure(run, net, qmodel, device, test, data)
         run.record(peak_mib=peak_mib())
