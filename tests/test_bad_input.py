@@ -87,6 +87,8 @@ BAD = {  # what: (command, words the sentence holds)
     'n negative':        (f'quantize {DIGITS} --n -3', 'n must be at least 1'),
     'steps zero':        (f'synthesize {DIGITS} --steps 0', 'steps must be at least 1'),
     'unit steps negative': (f'quantize {DIGITS} --unit-steps -1', 'unit_steps must be at least 1'),
+    'five views': (f'quantize {DIGITS} --views 5', 'views of an image are 1'),
+    'no views': (f'quantize {DIGITS} --views 0', 'views of an image are 1'),
     'batch zero':        (f'synthesize {DIGITS} --batch 0', 'batch must be at least 1'),
     'demo n zero':       ('demo --n 0', 'n must be at least 1'),
     'weights missing':   (f'synthesize {DIGITS} --weights gone.safetensors', 'gone.safetensors'),

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['BUDGETS', 'DATA', 'VERBS', 'SHARED', 'Parser', 'shape', 'layer', 'rung', 'out_option', 'resume_option',
-           'machine_options', 'thread_options', 'model_options', 'spent', 'synthesis_options', 'quantize_options',
-           'auto_options', 'told', 'telling', 'recipes', 'sweeps', 'sweep', 'search', 'examined', 'report', 'version',
-           'evaluate', 'export', 'demo_options', 'finetune_options', 'evaluate_options', 'export_options',
-           'sweep_options', 'search_options', 'report_options', 'parser', 'main', 'failed']
+           'machine_options', 'thread_options', 'model_options', 'spent', 'synthesis_options', 'views_option',
+           'quantize_options', 'auto_options', 'told', 'telling', 'recipes', 'sweeps', 'sweep', 'search', 'examined',
+           'report', 'version', 'evaluate', 'export', 'demo_options', 'finetune_options', 'evaluate_options',
+           'export_options', 'sweep_options', 'search_options', 'report_options', 'parser', 'main', 'failed']
 
 # %% ../../nbs/app/72_cli.ipynb #ef3e33a8
 import argparse, re, sys
@@ -99,6 +99,10 @@ def synthesis_options(p):
     p.opt('--steps', None, 'generator steps a batch of images, all phases together (default: by --budget)', type=int)
     p.opt('--batch', 128, 'images synthesized together')
 
+def views_option(p):
+    "Option of whatever learns from images"
+    p.opt('--views', 4, 'of each image to learn from: 1, itself; 2, with left and right exchanged; 4, upside down, and both')
+
 def quantize_options(p):
     "Options of quantize alone"
     p.opt('--images', None, 'calibration images: a run folder, a .safetensors file, or a folder or archive of real images, '
@@ -113,7 +117,7 @@ def quantize_options(p):
                    'an exported ONNX file runs in integers all the way, and fast')
     p.opt('--unit-steps', None, 'reconstruction steps a unit (default: by --budget)', type=int)
     p.opt('--unit-batch', 32, 'images a reconstruction step')
-    p.opt('--views', 4, 'of each image in reconstruction: 1, itself; 2, with left and right exchanged; 4, upside down, and both')
+    views_option(p)
     p.opt('--cache-limit', None, 'GiB of activations kept in memory, what is beyond it on disk (default: half of the memory)',
           type=float, dest='cache_gib', metavar='GIB')
     p.opt('--data', None, DATA+' (default: accuracy is not measured)', metavar='DATA')
@@ -229,6 +233,7 @@ def finetune_options(p):
     p.opt('--rho', .35, 'radius of the perturbation', metavar='RHO')
     p.opt('--every', 1, 'only one step in so many is sharpness-aware')
     p.opt('--renew', 0, 'new images every so many steps; 0: the same throughout')
+    views_option(p)
     p.opt('--recipe', None, 'how they are synthesized; `sadag recipes` lists them', metavar='NAME')
     p.opt('--data', None, DATA+' (default: accuracy is not measured)', metavar='DATA')
     p.opt('--seed', 0, 'seed of all random numbers')

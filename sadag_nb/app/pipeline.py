@@ -326,13 +326,13 @@ def renewing(net:nn.Module, x:Tensor, recipe:str|None, how:Tuning, seed:int, dev
 # %% ../../nbs/app/70_pipeline.ipynb #ae261b15
 def run_finetune(run:str, # folder of a quantize or finetune command
                  out:str, images:str|None=None, # see `open_calibration`; by default the run's own
-                 steps:int=300, batch:int=32, lr:float=.01, saq:int|None=None, rho:float=.35, every:int=1, renew:int=0, # see `Tuning`
+                 steps:int=300, batch:int=32, lr:float=.01, saq:int|None=None, rho:float=.35, every:int=1, renew:int=0, views:int=4, # see `Tuning`
                  recipe:str|None=None, # of renewed images
                  data:str|None=None, # labelled images to measure accuracy on
                  n:int=128, # real images drawn
                  seed:int=0, device:str|None=None) -> Run:
     "Fine-tune the quantized network of `run` into run folder `out`"
-    how = Tuning(steps, batch, lr, saq, rho, every, renew); at_least(1, n=n); device = open_device(device)
+    how = Tuning(steps, batch, lr, saq, rho, every, renew, views); at_least(1, n=n); device = open_device(device)
     before,net,qmodel = open_run(run); c = before.config
     test = open_labelled(data, net.card) if data else None; x = open_calibration(images or run, net.card, n, seed)
     source = renewing(net, x, recipe, how, seed, device)

@@ -6,12 +6,13 @@
 __all__ = ['ReportingNorm', 'shifted', 'SwingConv2d', 'Reading', 'last_linear', 'check_norms', 'last_layers', 'probe', 'features']
 
 # %% ../../nbs/graph/11_probe.ipynb #5c9733ae
+import operator
 from typing import NamedTuple
 import torch, torch.fx as fx, torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from ..core import ModelError
-from .trace import BatchNorm, Layer, clone, module_of, nodes_of
+from .trace import ADD, RELU, BatchNorm, Layer, clone, kind_of, module_of, nodes_of, shape_of
 
 # %% ../../nbs/graph/11_probe.ipynb #fda62236
 def _affine(x:Tensor, scale:Tensor, shift:Tensor) -> Tensor: # x (n, c, ...), the others (c)
@@ -116,7 +117,7 @@ def _report_reading(graph:fx.GraphModule, layers:int, means=(), variances=()):
     with graph.graph.inserting_before(out):
         reading = (last_linear(graph), inputs[0], list(means), list(variances), inputs[1:])
         out.args = (graph.graph.call_function(Reading, reading),)
-    graph.graph.lint(); graph.recompile()
+    _in_place(graph); graph.graph.lint(); graph.recompile()
     return graph
 
 # %% ../../nbs/graph/11_probe.ipynb #2b7d1661
@@ -139,7 +140,7 @@ def _report(bn:fx.Node, graph:fx.GraphModule, each:bool) -> tuple: # nodes of th
     graph.add_submodule(name, ReportingNorm(module_of(bn,graph), each))
     with graph.graph.inserting_after(bn): call = graph.graph.call_module(name, bn.args, bn.kwargs)
     with graph.graph.inserting_after(call): y,m,v = [graph.graph.call_function(_item, (call,i)) for i in (0,1,2)]
-    bn.replace_all_uses_with(y); graph.graph.erase_node(bn)
+    y.meta.update(bn.meta); bn.replace_all_uses_with(y); graph.graph.erase_node(bn)
     return m,v
 
 def _item(outputs, i): return outputs[i] # one of several outputs, as a node
@@ -150,6 +151,22 @@ def _swing(graph:fx.GraphModule):
     for name in dict.fromkeys(node.target for node in nodes_of(graph, (nn.Conv2d,))): # once, if it is called twice
         conv = graph.get_submodule(name)
         if max(conv.stride)>1: graph.set_submodule(name, SwingConv2d(conv)) # type: ignore[arg-type]
+
+# %% ../../nbs/graph/11_probe.ipynb #c5a652b1
+def _overwritable(x:fx.Node, graph:fx.GraphModule) -> bool:
+    "Whether nothing but its one reader needs the tensor that `x` computes"
+    return len(x.users)==1 and (kind_of(x,graph) in (*ADD,_item) or isinstance(module_of(x,graph), (*Layer,SwingConv2d)))
+
+def _in_place(graph:fx.GraphModule):
+    "Let rectifiers and sums write over inputs that are not needed any more"
+    for node in list(graph.graph.nodes):
+        kind,x = kind_of(node,graph),node.args[0] if node.args else None
+        if not isinstance(x,fx.Node) or not _overwritable(x,graph) or shape_of(x)!=shape_of(node): continue
+        if kind in RELU: function,args = torch.relu_,(x,)
+        elif kind in ADD and not node.kwargs: function,args = operator.iadd,node.args
+        else: continue
+        with graph.graph.inserting_after(node): new = graph.graph.call_function(function, args)
+        new.meta.update(node.meta); node.replace_all_uses_with(new); graph.graph.erase_node(node)
 
 # %% ../../nbs/graph/11_probe.ipynb #d9c514c1
 def features(graph:fx.GraphModule, # from `trace`, `fold` or `prepare`

@@ -36,7 +36,8 @@ class _Dealt(torch.autograd.Function):
         return v.reshape(len(y), 2*v.shape[1], 2*v.shape[3], -1).permute(0,3,1,2)
     @staticmethod
     def backward(ctx, g):
-        gy = g.new_zeros(ctx.shape).contiguous(memory_format=torch.channels_last); v = _Dealt.places(gy)
+        gy = g.new_empty(ctx.shape).contiguous(memory_format=torch.channels_last); v = _Dealt.places(gy)
+        for edge in (gy[:,:,0],gy[:,:,-1],gy[...,0],gy[...,-1]): edge.zero_() # what is in no place lies there
         v.copy_(g.permute(0,2,3,1).reshape(v.shape))
         return gy
 
@@ -64,7 +65,7 @@ class Generator(nn.Module):
         self.first = (width, -(-h//4), -(-w//4))
         self.linear = nn.Linear(embedding, math.prod(self.first))
         self.layers = nn.Sequential(
-            nn.BatchNorm2d(width), UpConv2d(width, width//2), nn.BatchNorm2d(width//2), nn.LeakyReLU(.2),
+            nn.BatchNorm2d(width), UpConv2d(width, width//2), nn.BatchNorm2d(width//2), nn.LeakyReLU(.2, inplace=True),
             UpConv2d(width//2, c), nn.Tanh(), nn.BatchNorm2d(c, affine=False))
         for m in self.layers:
             if isinstance(m, nn.BatchNorm2d): m.momentum = 1. # remember the last batch's statistics alone

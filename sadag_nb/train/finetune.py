@@ -16,7 +16,7 @@ from ..core import Progress, SadagError, SettingError, at_least, generator, keep
 from ..graph.probe import Reading, features
 from ..graph.trace import fold, trace
 from ..quant.prepare import layers, quantizers, weight_of
-from ..quant.reconstruct import checked_images
+from ..quant.reconstruct import check_views, checked_images, mirrored
 from ..quant.straight_through import settle, trainable
 from .sam import SAM
 from .saq import CASES, SAQ
@@ -44,8 +44,10 @@ class Tuning:
     rho: float = .35      # SAQ's radius
     every: int = 1        # one step in so many is SAQ's
     renew: int = 0        # new images every so many steps; 0: the same throughout
+    views: int = 4        # of each image, see `mirrored`
     def __post_init__(self):
         at_least(1, steps=self.steps, batch=self.batch, every=self.every); at_least(0, lr=self.lr, rho=self.rho, renew=self.renew)
+        check_views(self.views)
         if self.saq is not None and self.saq not in CASES:
             raise SettingError(f"saq is one of the cases {', '.join(map(str,CASES))}, or left out for plain steps, not {self.saq!r}")
 
@@ -71,9 +73,9 @@ def _set_rates(opt:SAM, t:float): # share of the steps done
 def _set_number(i:int, how:Tuning) -> int: return i//how.renew if how.renew else 0 # which images step i learns from
 
 @torch.no_grad()
-def _lesson(images, k:int, model, teacher) -> tuple[Tensor,Reading]:
+def _lesson(images, k:int, views:int, model, teacher) -> tuple[Tensor,Reading]:
     "Set `k` of the images, and what the teacher says of it"
-    x = checked_images(images(k) if callable(images) else images, model).to(next(model.parameters()).device)
+    x = mirrored(checked_images(images(k) if callable(images) else images, model), views).to(next(model.parameters()).device)
     x = x.contiguous(memory_format=torch.channels_last); said = [teacher(b) for b in x.split(256)]
     return x, Reading(torch.cat([r.logits for r in said]), torch.cat([r.features for r in said]), [], [], [])
 
@@ -135,7 +137,7 @@ def finetune(model:fx.GraphModule, # from `prepare`, `reconstruct` or `load_quan
     with Progress(how.steps, 'finetune') as progress:
         progress.step(start)
         for i in range(start, how.steps):
-            if k!=(k:=_set_number(i,how)): x,said = _lesson(images, k, model, teacher)
+            if k!=(k:=_set_number(i,how)): x,said = _lesson(images, k, how.views, model, teacher)
             terms = _step(i, student, opt, x, said, how, seed); progress.step(**terms)
             if (i+1)%(SAVED//2)==0 or i==0 or i==how.steps-1: _report(i, terms, how, log)
             if (i+1)%SAVED==0 and file: _save(file, i+1, student, opt, made)
