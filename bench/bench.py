@@ -3,7 +3,7 @@
 The plain synthesis loop is eager float32, the teacher's parameters ask for gradients, hooks collect batch-norm
 statistics, and the generator enlarges before it convolves. The plain reconstruction is eager float32 in the default memory layout, lets autograd differentiate the
 quantizers' formulas, draws one random number an element, and runs the network from its input for every unit.
-Same networks, images, seeds, step counts and losses on both sides. Synthesis: seconds of a step, set-up apart, the loops by
+Same networks, images, seeds, step counts and losses on both sides; `fast`, the budget of that name, also learns from mirror images. Synthesis: seconds of a step, set-up apart, the loops by
 turns in processes of their own; reconstruction: a whole run. Nothing else may run on the machine meanwhile. Where the stored figures are of the same
 processor, threads and number format, a ratio that is more than 15 % worse than its stored one fails, and the file is kept."""
 import argparse, json, math, statistics, subprocess, sys, time

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 import torch
 from scipy.stats import spearmanr
-from sadag_nb.app.sweep import Bench, Budget, Case, images_of, machine
+from sadag_nb.app.sweep import ALGORITHM, Bench, Budget, Case, images_of, machine
 from sadag_nb.core import versions, write_text
 from sadag_nb.mixed.allocate import allocation, best, count, front, plan, rows_of
 from sadag_nb.mixed.sensitivity import CRITERIA, OF_WEIGHTS_ALONE, Sensitivity, sensitivity, tuning_order
@@ -58,9 +58,9 @@ def row(bench, kind, seed):
     (policy,order),(x,_) = policy_of(bench,kind,seed),images_of(bench,MADE,seed)
     a = allocation(table(bench,MADE,'kl',seed)[0], count(bench.graph), policy.resolve(bench.graph)); start = time.perf_counter()
     with bench.unfinished(f'mixed-{bench.images_key(MADE,seed)}-{kind}') as parts:
-        q = quantize(bench.net, x, policy, bench.budget.unit_steps, seed=seed, device=bench.device, save=parts, order=order)
+        q = quantize(bench.net, x, policy, bench.budget.unit_steps, seed=seed, device=bench.device, save=parts, order=order, views=MADE.views)
     seconds = round(time.perf_counter()-start,1)
-    return dict(kind=kind, seed=seed, top1=top1(q,bench.test,bench.device), seconds=seconds, sensitivity=a.sensitivity, **a.cost,
+    return dict(kind=kind, seed=seed, views=MADE.views, top1=top1(q,bench.test,bench.device), seconds=seconds, sensitivity=a.sensitivity, **a.cost,
                 layers={n:[b.weights,b.input] for n,b in a.bits.items()}, order=order)
 
 
@@ -102,7 +102,7 @@ def main():
     parser.add_argument('--out', default='nbs/experiments/results/mixed.json')
     a = parser.parse_args(); budget,out = Budget(a.n,a.steps,a.unit_steps),Path(a.out)
     bench = Bench(a.work, a.model, a.weights, a.data, a.train, budget, 'cpu')
-    settings = dict(model=a.model, weights_sha256=bench.sha, recipe=MADE.recipe, budget=asdict(budget))
+    settings = dict(model=a.model, weights_sha256=bench.sha, recipe=MADE.recipe, budget=asdict(budget), algorithm=ALGORITHM)
     found = json.loads(out.read_text()) if out.is_file() else dict(settings, fp_top1=top1(bench.net,bench.test), runs=[], ranks=[])
     if {k:found.get(k) for k in settings}!=settings: parser.error(f'{out} was made with other settings: give another --out')
 

@@ -246,7 +246,7 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
     test = open_labelled(data, net.card) if data else None
     x = open_calibration(images, net.card, n, seed) if images else None
     how:dict = dict(images=images, n=len(x), images_sha256=_digest(x)) if x is not None else dict(recipe=recipe, n=n, steps=steps, batch=batch)
-    check_part(min(unit_batch, how['n']))
+    check_part(min(unit_batch, views*how['n']))
     with working(out, net, dict(weights=weights, input=input), command='quantize', model=model,
                  bits=bits, layers=policy.layers, symmetric=symmetric or None, integer=integer or None,
                  unit_steps=unit_steps, unit_batch=unit_batch, views=views, seed=seed, **how, **(auto if task else {})) as run:

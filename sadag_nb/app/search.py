@@ -20,7 +20,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from tabulate import tabulate
 from .pipeline import open_device, open_network, working
-from .sweep import Bench, Budget, Case, machine, recipe_from, row_of
+from .sweep import ALGORITHM, Bench, Budget, Case, machine, recipe_from, row_of
 from ..core import DataError, SadagError, SettingError, at_least, generator, versions, write_text
 from ..models.datasets import NAMED, Images, open_images, loader, top1
 from ..quant.policy import parse_bits
@@ -207,7 +207,7 @@ def run_search(model:str, out:str, # see `open_network`; folder, what is there i
     at_least(1, n=n, trials=trials, held=held); parse_bits(bits); rungs,device = check_rungs(rungs or RUNGS),open_device(device)
     net,_ = open_network(model, weights); images = held_out(train, net.card, held)
     settings = dict(command='search', model=model, train=str(train), held=held, bits=bits, n=n, rungs=rungs, seed=seed,
-                    terms=list(TERMS), sources=list(SOURCES))
+                    terms=list(TERMS), sources=list(SOURCES), algorithm=ALGORITHM)
     with working(out, net, dict(weights=weights), **settings) as run:
         bench = Bench(out, model, weights, images, train, Budget(n), device); study = open_study(run.file('trials.log'))
         found:dict = dict(settings, train=Path(train).name, weights_sha256=bench.sha, fp_top1=top1(net, loader(images, net.card), device), machine=machine(),

@@ -82,7 +82,7 @@ def _mapped(numbers:int, folder) -> Tensor: # (numbers,)
         getattr(os, 'posix_fallocate', lambda fd,_,size: os.truncate(fd,size))(fd, 0, 4*numbers) # a mapped file cannot tell that the disk is full
         return torch.from_file(path, shared=True, size=numbers)
     except OSError as e:
-        raise SadagError(f'{4*numbers/GIB:.3g} GiB of activations do not fit into {Path(path).parent} ({e.strerror}): give fewer images, '
+        raise SadagError(f'{4*numbers/GIB:.3g} GiB of activations do not fit into {Path(path).parent} ({e.strerror}): give fewer images or views, '
                          'a larger cache limit, or make room there') from None
     finally: os.close(fd); os.unlink(path)
 
@@ -224,7 +224,7 @@ def _steady(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, s:_Settings, progress
     def attempt(pace):
         for l,p in before.items(): l.parametrizations.weight[0] = p
         return _rebuild(unit, x, xq, target, replace(s, pace=pace), progress)
-    smaller = f'give fewer images, like {max(1,len(x)//2)}, or fewer in a step, like {max(1,s.batch//2)}'
+    smaller = f'give fewer images or views, or fewer in a step, like {max(1,s.batch//2)}'
     with within_memory(f'reconstructing unit {unit.name} on {len(x)} images', smaller): return steadily(attempt, f'unit {unit.name}', log)
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #c34ec8e1
