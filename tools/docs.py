@@ -3,6 +3,7 @@ import json, re, shutil, subprocess, sys
 from html import unescape
 from pathlib import Path
 import yaml
+from filelock import FileLock
 from nbdev.config import get_config
 from demo_page import write_demo
 from page import Page, terminal
@@ -72,7 +73,7 @@ def typeset(site:Path, node_modules:Path):
         put = lambda m: f"<{m[1]} class=\"equation\">{made[m[2].strip()[2:-2],m[1]=='div']['html']}</{m[1]}>"
         p.write_text(MATH.sub(put, t), encoding='utf-8')
 
-def main(out:Path):
+def build(out:Path):
     notebooks = (p for p in cfg.nbs_path.rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
     node_modules = packages(); pages = [Page(p) for p in sorted(notebooks, key=order)]
     write(pages, node_modules/'katex'); write_demo(kept/'demo', node_modules/'onnxruntime-web/dist', work/'docs')
@@ -81,5 +82,10 @@ def main(out:Path):
     if found := list(faults(work/'site')): raise SystemExit('\n'.join(found))
     shutil.rmtree(out, ignore_errors=True); shutil.move(work/'site', out)
     print(f'docs: {len(pages)} pages in {out}; to read them: python3 -m http.server --bind 127.0.0.1 --directory {out}')
+
+def main(out:Path):
+    "Build the site into `out`; another build at the same time waits for its turn"
+    work.parent.mkdir(exist_ok=True)
+    with FileLock(work.with_suffix('.lock')): build(out)
 
 if __name__=='__main__': main(Path(sys.argv[1]) if sys.argv[1:] else cfg.doc_path)

@@ -101,7 +101,7 @@ def synthesis_options(p):
 
 def views_option(p):
     "Option of whatever learns from images"
-    p.opt('--views', 4, 'of each image to learn from: 1, itself; 2, with left and right exchanged; 4, upside down, and both')
+    p.opt('--views', 4, 'of each image to learn from: 1, itself; 2, and with left and right exchanged; 3, and upside down; 4, and both')
 
 def quantize_options(p):
     "Options of quantize alone"
@@ -265,6 +265,7 @@ def sweep_options(p):
     p.opt('--n', 128, 'images, where a case does not say')
     p.opt('--steps', 300, 'generator steps a batch of images')
     p.opt('--unit-steps', 400, 'reconstruction steps a unit')
+    p.opt('--views', None, 'of each image to learn from, 1 to 4 (default: as each case says, 4 where it does not)', type=int)
     p.add_argument('--collect', action='store_true', help='tabulate what is there, compute nothing')
     p.add_argument('--examine', action='store_true', help='compare images and networks with those of --train: gradients, error, sharpness')
     p.add_argument('--cases', nargs='+', metavar='NAME', help='only these lines (default: all)')

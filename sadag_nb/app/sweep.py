@@ -26,7 +26,7 @@ from ..graph.trace import fold
 from ..models.datasets import Images, calibration, loader, top1
 from ..quant.policy import parse_bits
 from ..quant.prepare import load_quantized, prepare, save_quantized
-from ..quant.reconstruct import quantize
+from ..quant.reconstruct import check_views, quantize
 from ..synth import priors # noqa: F401 registers its terms
 from ..synth.recipes import RECIPES, Phase, Recipe, get_recipe, nearest_name
 from ..synth.select import SELECTIONS, gradient_factors, select
@@ -44,7 +44,7 @@ class Case:
     recipe: Any                 # a recipe or its name; or real-random, real-greedy, real-relaxed, searched
     n: int|None = None          # images; None: the sweep's
     unit_batch: int = 32        # images of a reconstruction step
-    views: int = 4              # of each image in reconstruction, see `mirrored`
+    views: int = 4              # of each image in reconstruction, see `mirrored`; fine-tuning has its own
     finetune: Tuning|None = None # after reconstruction
     nearest: bool = False       # in place of reconstruction, fine-tuning starts from rounding to nearest
     published: dict = field(default_factory=dict) # bits, or "MODEL BITS" -> top-1 that the paper reports, percent
@@ -75,7 +75,7 @@ class Budget:
     unit_steps: int = 400  # reconstruction steps a unit
     def __post_init__(self): at_least(1, n=self.n, steps=self.steps, unit_steps=self.unit_steps)
 
-STORED,ALGORITHM = 2,3 # count the changes after which what is stored is not what its settings give any more; and, besides, new defaults
+STORED,ALGORITHM = 2,3 # raise the first when stored files must be made again; the second then, and when defaults change
 
 def data_key(data) -> str: # `Images`, or what `open_images` takes
     "What tells images from others: the pixels in memory, or the name, or the sizes of files and the beginning of an archive"
@@ -209,7 +209,7 @@ def found_recipe(search:str|None # search.json of a search
     return recipe_from(best)
 
 # %% ../../nbs/app/75_sweep.ipynb #9647379c
-def _checked(sweep:str, cases, bits, seeds, train, search) -> Sweep:
+def _checked(sweep:str, cases, bits, seeds, train, search, views) -> Sweep:
     "The sweep of that name, cut down to the cases, widths and seeds asked for"
     s = SWEEPS[nearest_name('sweep', sweep, SWEEPS)]
     for b in bits or (): parse_bits(b)
@@ -218,7 +218,12 @@ def _checked(sweep:str, cases, bits, seeds, train, search) -> Sweep:
     if not train and (real := [c.name for c in chosen if str(c.recipe).startswith(REAL)]):
         raise SettingError(f"{', '.join(real)} need real images: give --train, or other --cases")
     chosen = tuple(replace(c, recipe=found_recipe(search)) if c.recipe==SEARCHED else c for c in chosen)
+    if views: check_views(views); chosen = tuple(_seen(c, views) for c in chosen)
     return Sweep(s.name, s.title, chosen, tuple(bits or s.bits), s.model, tuple(seeds or s.seeds))
+
+def _seen(case:Case, views:int) -> Case:
+    "The case with another number of views, in fine-tuning too"
+    return replace(case, views=views, finetune=case.finetune and replace(case.finetune, views=views))
 
 def run_sweep(sweep:str, # a name in `SWEEPS`
               out:str, # folder; what is there is not computed again
@@ -228,10 +233,11 @@ def run_sweep(sweep:str, # a name in `SWEEPS`
               search:str|None=None, # search.json of a search, for cases that stand for its best recipe
               cases:list|None=None, bits:list|None=None, seeds:list|None=None, # by default all of the sweep's
               n:int=128, steps:int=300, unit_steps:int=400, # see `Budget`
+              views:int|None=None, # of each image; by default as each case says
               collect:bool=False, # take the rows that are there, compute none
               device:str|None=None) -> dict: # what is in OUT/NAME.json
     "Compute a table, or what is missing of it"
-    s = _checked(sweep, cases, bits, seeds, train, search)
+    s = _checked(sweep, cases, bits, seeds, train, search, views)
     bench = Bench(out, model or s.model, weights, data, train, Budget(n,steps,unit_steps), open_device(device))
     found = dict(sweep=s.name, title=s.title, model=bench.model, weights_sha256=bench.sha, algorithm=ALGORITHM, budget=asdict(bench.budget),
                  fp_top1=top1(bench.net, bench.test, bench.device), machine=machine(), versions=versions(), rows=[])

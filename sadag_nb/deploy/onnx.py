@@ -114,9 +114,9 @@ def blocks(kernel:int, stride:int, # of the convolution, in one dimension
 # %% ../../nbs/deploy/61_onnx.ipynb #5b10c003
 def _side(node:fx.Node, graph:fx.GraphModule) -> int:
     "Side of the blocks that the layer `node` steps over, if it is a convolution that gains by them; else 1"
-    m = module_of(node, graph); (_,c,*size) = shape_of(node.args[0])
-    if not isinstance(m, nn.Conv2d) or c>FEW or m.groups>1 or m.dilation!=(1,1) or m.padding_mode!='zeros': return 1
-    s = m.stride[0]
+    m = module_of(node, graph)
+    if not isinstance(m, nn.Conv2d) or m.in_channels>FEW or m.groups>1 or m.dilation!=(1,1) or m.padding_mode!='zeros': return 1
+    s,size = m.stride[0],shape_of(node.args[0])[2:]
     return s if m.stride==(s,s) and not any(n%s for n in size) and integers_of(node,graph,module_of(node.args[0],graph).grid()) else 1
 
 def block_side(node:fx.Node, graph:fx.GraphModule) -> int: # 1: pixels stay where they are

@@ -153,17 +153,23 @@ def _swing(graph:fx.GraphModule):
         if max(conv.stride)>1: graph.set_submodule(name, SwingConv2d(conv)) # type: ignore[arg-type]
 
 # %% ../../nbs/graph/11_probe.ipynb #c5a652b1
-def _overwritable(x:fx.Node, graph:fx.GraphModule) -> bool:
+def _overwritable(x, graph:fx.GraphModule) -> bool: # x: what a node reads
     "Whether nothing but its one reader needs the tensor that `x` computes"
-    return len(x.users)==1 and (kind_of(x,graph) in (*ADD,_item) or isinstance(module_of(x,graph), (*Layer,SwingConv2d)))
+    if not isinstance(x,fx.Node) or len(x.users)>1: return False
+    if kind_of(x,graph) in (operator.iadd,'add_'): return _overwritable(x.args[0], graph) # the same memory
+    return kind_of(x,graph) in (*ADD,_add,_item) or isinstance(module_of(x,graph), (*Layer,SwingConv2d))
+
+def _add(x:Tensor, y) -> Tensor:
+    "x+y, in x if it has the sum's type"
+    return x.add_(y) if x.dtype==torch.result_type(x,y) else x+y
 
 def _in_place(graph:fx.GraphModule):
     "Let rectifiers and sums write over inputs that are not needed any more"
     for node in list(graph.graph.nodes):
         kind,x = kind_of(node,graph),node.args[0] if node.args else None
-        if not isinstance(x,fx.Node) or not _overwritable(x,graph) or shape_of(x)!=shape_of(node): continue
+        if not _overwritable(x,graph) or shape_of(x)!=shape_of(node): continue
         if kind in RELU: function,args = torch.relu_,(x,)
-        elif kind in ADD and not node.kwargs: function,args = operator.iadd,node.args
+        elif kind in ADD and not node.kwargs: function,args = _add,node.args
         else: continue
         with graph.graph.inserting_after(node): new = graph.graph.call_function(function, args)
         new.meta.update(node.meta); node.replace_all_uses_with(new); graph.graph.erase_node(node)

@@ -79,7 +79,17 @@ def trace(model:nn.Module, # in eval mode
     graph = fx.GraphModule(model, Tracer().trace(model))
     _drop_idle(graph); _check_functional(graph)
     graph.card,graph.shape = card,tuple(shape)
-    return _with_shapes(graph)
+    return _with_shapes(_checked(graph, model))
+
+@torch.no_grad()
+def _checked(graph:fx.GraphModule, model:nn.Module) -> fx.GraphModule:
+    "`graph`, if it computes what `model` does"
+    x = torch.randn(1, *graph.shape, generator=torch.Generator().manual_seed(0)).to(next(graph.parameters(), torch.zeros(())))
+    try: a,b = model(x),graph(x)
+    except (RuntimeError,ValueError): return graph # an input of another shape, of which more is said later
+    if not isinstance(a,torch.Tensor) or torch.allclose(a, b, rtol=1e-3, atol=1e-3*float(a.abs().amax().nan_to_num()), equal_nan=True): return graph
+    raise UntraceableModel("the network computes something else than its graph: its forward writes in place to a tensor that it reads under another "
+                           "name, or depends on more than its input; write the result to a tensor of its own")
 
 # %% ../../nbs/graph/10_trace.ipynb #4de48c1d
 def _with_shapes(graph:fx.GraphModule) -> fx.GraphModule:

@@ -36,7 +36,7 @@ class _Dealt(torch.autograd.Function):
         return v.reshape(len(y), 2*v.shape[1], 2*v.shape[3], -1).permute(0,3,1,2)
     @staticmethod
     def backward(ctx, g):
-        gy = g.new_empty(ctx.shape).contiguous(memory_format=torch.channels_last); v = _Dealt.places(gy)
+        gy = torch.empty(ctx.shape, dtype=g.dtype, device=g.device, memory_format=torch.channels_last); v = _Dealt.places(gy)
         for edge in (gy[:,:,0],gy[:,:,-1],gy[...,0],gy[...,-1]): edge.zero_() # what is in no place lies there
         v.copy_(g.permute(0,2,3,1).reshape(v.shape))
         return gy
