@@ -371,7 +371,7 @@ add_sweep(Sweep('criteria', 'Published criteria, one calibration set each, the s
 
 # %% ../../nbs/app/75_sweep.ipynb #5fc4b753
 _viewed = lambda name,recipe: tuple(Case(f'{name}, {v} view{"s"*(v>1)}', recipe, views=v) for v in (1,2,4))
-add_sweep(Sweep('views', 'Mirror images of the calibration images', (*_viewed('sadag','sadag'), *_viewed('genie','genie'), *_viewed('real','real-random')),
+add_sweep(Sweep('views', 'Mirror images of the calibration images', (*_viewed('sadag','sadag'), *_viewed('genie','genie'), *_viewed('zeroq','zeroq'), *_viewed('real','real-random')),
     ('w2a2','w4a4')))
 
 # %% ../../nbs/app/75_sweep.ipynb #9c7bbfed
