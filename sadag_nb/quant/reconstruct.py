@@ -322,7 +322,7 @@ def _arriving(i:int, pieces:list[Unit], full:list[Unit], learnt:list, images:Ten
 # %% ../../nbs/quant/25_reconstruct.ipynb #25d00010
 MIRRORS = (),(3,),(2,),(2,3) # dimensions that are turned round: none, columns, rows, both
 
-def check_views(views:int):
+def check_views(views:int): # of each image
     "`SettingError` unless there are so many views of an image"
     if not 1<=views<=len(MIRRORS): raise SettingError(f"views of an image are 1 (itself) to 4 (left and right exchanged, upside down, both), not {views}")
 
