@@ -197,7 +197,8 @@ def _conv(w, node):
     if m.padding_mode!='zeros': raise unsupported(node, w.graph, f'pads with {m.padding_mode}, not zeros')
     if (side := w.values[node.args[0]].side)>1:
         rows,columns = (blocks(k, side, pads, n) for k,pads,n in zip(m.kernel_size, (p[2:],p[:2]), shape_of(node.args[0])[2:]))
-        return _layer(w, node, 'Conv', lambda x: _in_blocks(w,x,m,rows,columns), pads=(rows.lead,columns.lead,rows.trail,columns.trail))
+        arrange = lambda x: _in_blocks(w, x, m, rows, columns) # type: ignore[arg-type]
+        return _layer(w, node, 'Conv', arrange, pads=(rows.lead,columns.lead,rows.trail,columns.trail))
     return _layer(w, node, 'Conv', strides=m.stride, pads=(p[2],p[0],p[3],p[1]), dilations=m.dilation, group=m.groups)
 
 def _in_blocks(w:Writer, x:str, m:nn.Conv2d, rows:Blocks, columns:Blocks) -> str: # x: the weight's name

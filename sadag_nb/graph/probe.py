@@ -167,7 +167,7 @@ def _in_place(graph:fx.GraphModule):
     "Let rectifiers and sums write over inputs that are not needed any more"
     for node in list(graph.graph.nodes):
         kind,x = kind_of(node,graph),node.args[0] if node.args else None
-        if not _overwritable(x,graph) or shape_of(x)!=shape_of(node): continue
+        if not _overwritable(x,graph) or shape_of(x)!=shape_of(node): continue # type: ignore[arg-type]
         if kind in RELU: function,args = torch.relu_,(x,)
         elif kind in ADD and not node.kwargs: function,args = _add,node.args
         else: continue
