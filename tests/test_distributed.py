@@ -8,7 +8,7 @@ from sadag_nb.ranks import torchrun
 
 MODEL = 'resnet20-digits'
 IMAGES = dict(recipe='genie', n=12, steps=3, batch=4)
-UNITS = dict(bits='w4a4', unit_steps=3, unit_batch=4)
+UNITS = dict(bits='w4a4', unit_steps=3, unit_batch=4, views=1)
 CLI = '-m', 'sadag_nb.app.cli'
 
 @pytest.fixture(autouse=True)
