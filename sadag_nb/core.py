@@ -214,11 +214,11 @@ def _umask():
     return mask
 
 # %% ../nbs/00_core.ipynb #fb6f70cc
-def sha256_of(tensors:dict, meta:dict) -> str: # on the CPU, contiguous
+def sha256_of(tensors:dict, meta:dict={}) -> str: # tensors anywhere, meta: texts
     "SHA-256 of named tensors and texts"
     h = hashlib.sha256(json.dumps(sorted(meta.items())).encode())
     for k,t in sorted(tensors.items()):
-        h.update(f'{k} {t.dtype} {tuple(t.shape)}'.encode()); h.update(t.reshape(-1).view(torch.uint8).numpy())
+        h.update(f'{k} {t.dtype} {tuple(t.shape)}'.encode()); h.update(t.detach().cpu().reshape(-1).view(torch.uint8).numpy())
     return h.hexdigest()
 
 def _order_texts(path):

@@ -50,7 +50,7 @@ def weights_sha256(net:nn.Module) -> str:
     for k,v in net.state_dict().items(): h.update(k.encode()); h.update(v.cpu().contiguous().numpy().tobytes())
     return h.hexdigest()[:16]
 
-def _digest(x:Tensor) -> str: return sha256_of({'images':x.contiguous()}, {})[:16] # what tells images from others
+def _digest(x:Tensor) -> str: return sha256_of({'images':x})[:16] # what tells images from others
 
 # %% ../../nbs/app/70_pipeline.ipynb #ffa1f100
 def open_network(model:str, # name, torchvision:NAME, or path/to/file.py:factory

@@ -296,7 +296,7 @@ def _turns(order:list|None, n:int) -> list[int]:
 
 def _made(model:fx.GraphModule, images:Tensor, *settings) -> str:
     "What decides the units' states, as text"
-    return json.dumps([model.policy.as_dict(), *settings, sha256_of({'images':images.cpu().contiguous()}, {})])
+    return json.dumps([model.policy.as_dict(), *settings, sha256_of({'images':images})])
 
 def _share(pieces:list[Unit], model:fx.GraphModule) -> bool:
     "Whether units have layers in common: what one of them stores is no longer in full precision in the next"

@@ -14,7 +14,7 @@ import torch, torch.fx as fx
 from fastcore.basics import patch
 from torch import Tensor, nn
 from ..core import (Diverged, ModelError, Progress, SadagError, SettingError, Watched, at_least, autocast, default_device, fast_dtype,
-                           generator, keep_memory, load_tensors, save_tensors, seeded, steadily, within_memory)
+                           generator, keep_memory, load_tensors, save_tensors, seeded, sha256_of, steadily, within_memory)
 from ..ranks import alone, collected, owners, rank
 from ..graph.probe import Reading, features, last_layers, last_linear, probe
 from ..graph.trace import fold, module_of, trace
@@ -272,20 +272,21 @@ def synthesize(model:nn.Module, # a trained network in eval mode
                dtype:torch.dtype|None=None, # of convolutions; by default bfloat16 where it is fast
                log:Callable|None=None, # called with a dict of values every few steps
                watch:Callable|None=None, # called with the images' source every few steps, after `log`
-               save=None # folder for finished batches of this network; those of the same recipe, steps and seed are not made again
+               save=None # folder for finished batches; those of the same network, recipe, steps and seed are not made again
               ) -> Tensor: # (n, c, h, w), normalised, float32, on the CPU
     "Synthetic calibration images, made from the network alone"
     at_least(1, n=n, steps=steps, batch=batch); keep_memory()
     recipe = get_recipe(recipe, variant)
     device = torch.device(device or default_device())
     nets = Networks(trace(model,shape), recipe, device, fast_dtype(device) if dtype is None else dtype)
+    of = sha256_of(nets.graph.state_dict()) if save else ''
     sizes = [len(c) for c in torch.arange(n).tensor_split(-(-n//batch))]
     owner,done = owners(len(sizes), 'batches', ordered='nearest' in recipe.terms()),[]
     mine = [i for i,o in enumerate(owner) if o==rank()]
     with Progress(steps*len(mine) if recipe.phases else 0, recipe.name) as progress, alone():
         for i in mine:
             file,size = Path(save)/f'{i:05d}.safetensors' if save else None,sizes[i]
-            made = f'{recipe!r}, {steps} steps, batch {i} of {sizes}, seed {seed}'
+            made = f'{recipe!r}, {steps} steps, batch {i} of {sizes}, seed {seed}, network {of}'
             x = _finished(file, (size,*nets.graph.shape), made)
             if x is None:
                 x = _steady_batch(nets, size, steps, (seed,'batch',i), i, log, watch, progress, done)

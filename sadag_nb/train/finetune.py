@@ -7,12 +7,13 @@ __all__ = ['SAVED', 'distillation', 'feature_error', 'Tuning', 'finetune']
 
 # %% ../../nbs/train/57_finetune.ipynb #e15996ce
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable
 import torch, torch.fx as fx, torch.nn.functional as F
 from torch import Tensor, nn
-from ..core import Progress, SadagError, SettingError, at_least, generator, keep_memory, load_tensors, save_tensors
+from ..core import (Diverged, Progress, SadagError, SettingError, Watched, at_least, generator, keep_memory, load_tensors, save_tensors,
+                           sha256_of, steadily)
 from ..graph.probe import Reading, features
 from ..graph.trace import fold, trace
 from ..quant.prepare import layers, quantizers, weight_of
@@ -113,14 +114,30 @@ def _resume(file:Path|None, student, opt:SAM, made:str) -> int: # the step to go
     return opt.done
 
 # %% ../../nbs/train/57_finetune.ipynb #e67c4557
-def _report(i:int, terms:dict, how:Tuning, log):
-    "Check the terms of step `i`, and log them"
-    terms = {k:v.item() for k,v in terms.items()}; loss = sum(terms.values())
-    if not math.isfinite(loss):
-        raise SadagError(f"fine-tuning diverged in step {i} (the loss is {loss}): give a smaller --lr, or with --saq a smaller --rho")
-    if log: log(stage='finetune', step=i, phase=f'SAQ, case {how.saq}' if how.saq else 'plain', loss=loss, **terms)
+def _reporter(how:Tuning, log) -> Callable:
+    "Called with a step and its terms: checks and logs them"
+    watched = Watched()
+    def report(i, terms):
+        terms = {k:v.item() for k,v in terms.items()}; loss = sum(terms.values())
+        watched(i, loss)
+        if log: log(stage='finetune', step=i, phase=f'SAQ, case {how.saq}' if how.saq else 'plain', loss=loss, **terms)
+    return report
+
 
 # %% ../../nbs/train/57_finetune.ipynb #c0e27831
+def _learn(student:nn.Module, how:Tuning, lesson:Callable, seed:int, log, file:Path|None, made:str):
+    "All steps, or those that the state in `file` leaves; `lesson`: number of a set -> images and what the teacher says of them"
+    opt,k = _optimizer(student, how),None; made = f'{how}, {made}'; start = _resume(file, student, opt, made)
+    report = _reporter(how, log)
+    with Progress(how.steps, 'finetune') as progress:
+        progress.step(start)
+        for i in range(start, how.steps):
+            if k!=(k:=_set_number(i,how)): x,said = lesson(k)
+            terms = _step(i, student, opt, x, said, how, seed); progress.step(**terms)
+            if (i+1)%(SAVED//2)==0 or i==0 or i==how.steps-1: report(i, terms)
+            if (i+1)%SAVED==0 and file: _save(file, i+1, student, opt, made)
+    if not all(p.isfinite().all() for p in student.parameters()): raise Diverged('weights or steps that are no numbers')
+
 def finetune(model:fx.GraphModule, # from `prepare`, `reconstruct` or `load_quantized`; changed in place
              net:nn.Module, # full precision, the teacher
              images:Tensor|Callable, # (n, c, h, w), normalised; or number of the set -> such
@@ -130,16 +147,15 @@ def finetune(model:fx.GraphModule, # from `prepare`, `reconstruct` or `load_quan
              save=None # folder for the state; one that is there is gone on with
             ) -> fx.GraphModule: # the same, with stored weights
     "Train a quantized network as a whole to say what the full-precision one says"
-    keep_memory(); device = next(model.buffers()).device; file = Path(save)/'state.safetensors' if save else None
     if how.renew and not callable(images): raise SettingError("renew asks for new images: give a function that makes them, or leave it out")
-    teacher = features(fold(trace(net, model.shape))).to(device); student = features(trainable(model)); opt = _optimizer(student, how)
-    made = f'{how}, seed {seed}, {model.policy}'; start = _resume(file, student, opt, made); k = None
-    with Progress(how.steps, 'finetune') as progress:
-        progress.step(start)
-        for i in range(start, how.steps):
-            if k!=(k:=_set_number(i,how)): x,said = _lesson(images, k, how.views, model, teacher)
-            terms = _step(i, student, opt, x, said, how, seed); progress.step(**terms)
-            if (i+1)%(SAVED//2)==0 or i==0 or i==how.steps-1: _report(i, terms, how, log)
-            if (i+1)%SAVED==0 and file: _save(file, i+1, student, opt, made)
+    keep_memory(); device = next(model.buffers()).device; file = Path(save)/'state.safetensors' if save else None
+    teacher = features(fold(trace(net, model.shape))).to(device); student = features(trainable(model))
+    before = {k:v.clone() for k,v in student.state_dict().items()}; made = f'seed {seed}, {model.policy}, network {sha256_of(before)}'
+    def lesson(k): return _lesson(images, k, how.views, model, teacher)
+    def attempt(pace):
+        student.load_state_dict(before)
+        _learn(student, replace(how, lr=pace*how.lr, rho=pace*how.rho), lesson, seed, log, file, made)
+    steadily(attempt, 'fine-tuning', log)
     model.load_state_dict(student.state_dict())
     return settle(model.requires_grad_(False))
+
