@@ -114,7 +114,7 @@ def quantize_options(p):
     auto_options(p)
     p.add_argument('--symmetric', action='store_true', help='weight codes around zero; with them even 8-bit weights run in integers')
     p.add_argument('--integer', action='store_true', help='round images, and what layers write to additions and the like, to 8 bits too, so that '
-                   'an exported ONNX file runs in integers all the way, and fast')
+                   'the layers of an exported ONNX file run in integers, and fast; with --symmetric the 8-bit ones too')
     p.opt('--unit-steps', None, 'reconstruction steps a unit (default: by --budget)', type=int)
     p.opt('--unit-batch', 32, 'images a reconstruction step')
     views_option(p)
@@ -233,8 +233,8 @@ def finetune_options(p):
     p.opt('--rho', .35, 'radius of the perturbation', metavar='RHO')
     p.opt('--every', 1, 'only one step in so many is sharpness-aware')
     p.opt('--renew', 0, 'new images every so many steps; 0: the same throughout')
+    p.opt('--recipe', None, 'with --renew: how the new images are synthesized; `sadag recipes` lists the names', metavar='NAME')
     views_option(p)
-    p.opt('--recipe', None, 'how they are synthesized; `sadag recipes` lists them', metavar='NAME')
     p.opt('--data', None, DATA+' (default: accuracy is not measured)', metavar='DATA')
     p.opt('--seed', 0, 'seed of all random numbers')
 

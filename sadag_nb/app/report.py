@@ -291,7 +291,7 @@ def demo_verdict(rows:list[dict]) -> str:
     bits = rows[-1]['bits']; at = {r['method']:r['top1'] for r in rows if r['bits'] in (None,bits)}
     return (f"At {bits.upper()}, without any data, SADAG is right on {at['sadag']:.2f} % of the images and Genie on "
             f"{at['genie']:.2f} %; rounding to nearest on {at['to nearest']:.2f} %, full precision on "
-            f"{at['full precision']:.2f} %.")
+            f"{at['full precision']:.2f} %. (One seed: a difference of a few images means nothing.)")
 
 def demo_table(rows:list[dict]) -> tuple[list,list]: # names of the columns, rows of text
     "The demo's rows, for the page and for the terminal"

@@ -280,7 +280,7 @@ def paired(found:dict, case:str, control:str, bits:str, what:str='top1', level:f
 
 def about(found:dict) -> str: # of a sweep
     "What a table was measured on, and whether the package computes otherwise by now"
-    said,of = ', '.join(f'{k} {found[k]}' for k in ('model','budget','fp_top1','machine')),found.get('algorithm',1)
+    said,of = f"model {found['model']}, budget {found['budget']}, fp_top1 {found['fp_top1']:.2f}, machine {found['machine']}",found.get('algorithm',1)
     said += f"; views of an image: {', '.join(map(str, sorted({r.get('views',1) for r in found['rows']})))}"
     return said+('' if of==ALGORITHM else f"; by revision {of} of the algorithm, now it is {ALGORITHM}: the same command may give other figures")
 
