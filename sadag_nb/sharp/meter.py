@@ -150,6 +150,7 @@ def _planes(fig, found:dict, floor:float):
     for ax,(name,s),z in zip(axes, found.items(), zs):
         drawn = ax.contourf(s.at, s.at, z, levels=levels, cmap='cividis')
         ax.set(title=name, xlabel='step, filter lengths', aspect='equal'); ax.grid(False)
+    axes[0].set_ylabel('step, filter lengths')
     fig.colorbar(drawn, ax=list(axes), label='log₁₀ loss', format='%.1f')
 
 def sharpness_table(found:dict) -> tuple[list, list]: # names of the columns, rows of text
