@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['HALVINGS', 'PART', 'LOCK', 'import_torchvision', 'SadagError', 'ModelError', 'UntraceableModel', 'SettingError',
-           'DataError', 'RunError', 'Diverged', 'OutOfMemory', 'at_least', 'warn', 'reading', 'generator', 'seeded',
-           'default_device', 'fast_dtype', 'autocast', 'frozen', 'peak_mib', 'memory_mib', 'within_memory',
-           'keep_memory', 'Progress', 'Watched', 'steadily', 'writing', 'sha256_of', 'write_text', 'save_tensors',
-           'load_tensors', 'locked', 'own_traces', 'versions', 'Run', 'read_json']
+           'DataError', 'RunError', 'Diverged', 'OutOfMemory', 'at_least', 'first_line', 'nearest_name', 'warn',
+           'reading', 'generator', 'seeded', 'default_device', 'fast_dtype', 'autocast', 'frozen', 'peak_mib',
+           'memory_mib', 'within_memory', 'keep_memory', 'Progress', 'Watched', 'steadily', 'writing', 'sha256_of',
+           'write_text', 'save_tensors', 'load_tensors', 'locked', 'own_traces', 'versions', 'Run', 'read_json']
 
 # %% ../nbs/00_core.ipynb #09f392eb
-import ctypes, hashlib, json, os, platform, re, sys, tempfile, time, warnings
+import ctypes, difflib, hashlib, json, math, os, platform, re, sys, tempfile, time, warnings
 from contextlib import contextmanager
 from importlib import metadata
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Callable, TypeVar
+from typing import Any, Callable, TypeVar
 import torch
 from torch import Tensor, nn
 from safetensors import SafetensorError, safe_open
@@ -51,13 +52,26 @@ class Diverged(SadagError): "A loss that is no number any more, or has left its 
 class OutOfMemory(SadagError): "A stage of the work that does not fit into memory"
 
 # %% ../nbs/00_core.ipynb #4f02d592
-def at_least(low:float, # smallest accepted value
+def at_least(low:float, # smallest accepted value; from 1 on settings are counts
              **settings # name=value pairs
             ):
-    "Raise `SettingError` for any setting that is not a number of at least `low`"
+    "Raise `SettingError` for any setting that is not a number of at least `low`, or no whole one where it is a count"
+    kind:Any = Integral if low>=1 else Real
     for k,v in settings.items():
-        if not isinstance(v,(int,float)) or isinstance(v,bool) or not v>=low:
-            raise SettingError(f"{k} must be at least {low}, not {v!r}")
+        if not isinstance(v,kind) or isinstance(v,bool) or not v>=low:
+            raise SettingError(f"{k} must be at least {low}{', a whole number' if kind is Integral and isinstance(v,float) else ''}, not {v!r}")
+
+def first_line(e:BaseException) -> str:
+    "What an error says, in a line"
+    return next(iter(str(e).splitlines()), 'no message')
+
+def nearest_name(what:str, name:str, known) -> str: # what it names, for the error; names that there are
+    "`name` if it is known; else an error that suggests the most similar"
+    if name in known: return name
+    near = difflib.get_close_matches(name, known, 1, 0)
+    if not near: raise SettingError(f"no {what} is called {name!r}, there are none")
+    raise SettingError(f"no {what} is called {name!r}: did you mean {near[0]!r}? There are {', '.join(known)}")
+
 
 # %% ../nbs/00_core.ipynb #f797d008
 def warn(text:str):
@@ -170,7 +184,7 @@ class Watched:
     def __init__(self, limit:float=100.): self.limit = limit # in multiples of it
     def __call__(self, step:int, loss:float):
         if self.scale is None: self.scale = max(1., abs(loss))
-        if not abs(loss)<=self.limit*self.scale: raise Diverged(f"loss {loss:.3g} in step {step}")
+        if not math.isfinite(loss) or abs(loss)>self.limit*self.scale: raise Diverged(f"loss {loss:.3g} in step {step}")
 
 # %% ../nbs/00_core.ipynb #e7ac1f7c
 HALVINGS = 4
@@ -214,9 +228,9 @@ def _umask():
     return mask
 
 # %% ../nbs/00_core.ipynb #fb6f70cc
-def sha256_of(tensors:dict, meta:dict={}) -> str: # tensors anywhere, meta: texts
+def sha256_of(tensors:dict, meta:dict|None=None) -> str: # tensors anywhere, meta: texts
     "SHA-256 of named tensors and texts"
-    h = hashlib.sha256(json.dumps(sorted(meta.items())).encode())
+    h = hashlib.sha256(json.dumps(sorted((meta or {}).items())).encode())
     for k,t in sorted(tensors.items()):
         h.update(f'{k} {t.dtype} {tuple(t.shape)}'.encode()); h.update(t.detach().cpu().reshape(-1).view(torch.uint8).numpy())
     return h.hexdigest()

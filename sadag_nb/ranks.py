@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Callable
 import torch, torch.distributed as dist
 from torch import Tensor, nn
-from .core import SadagError, SettingError
+from .core import SadagError, SettingError, first_line
 
 # %% ../nbs/03_ranks.ipynb #88c4d86d
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def _meet(operation:Callable, *args, **kwargs):
     except RuntimeError as e:
         time.sleep(GRACE)
         raise RankError("another rank has stopped, see the others' errors: the same command goes on from what is finished, with any "
-                        f"number of ranks ({str(e).splitlines()[0][:120]})") from None
+                        f"number of ranks ({first_line(e)[:120]})") from None
 
 # %% ../nbs/03_ranks.ipynb #85eb893c
 def _backends() -> str:

@@ -14,11 +14,11 @@ import numpy as np, torch
 from scipy import stats
 from torch import Tensor, nn
 from .pipeline import weights_sha256
-from .sweep import VALIDATION, data_key
-from ..core import DataError, Progress, load_tensors, write_text
+from .sweep import VALIDATION, data_key, kept_row
+from ..core import DataError, Progress, load_tensors, read_json, write_text
 from ..graph.probe import Reading, features, probe
 from ..graph.trace import fold, trace
-from ..models.datasets import calibration
+from ..models.datasets import calibration, count
 from ..models.zoo import pretrained
 from ..quant.prepare import load_quantized, prepare
 from ..sharp.taylor import ReconstructionLoss, perturbation, slope_at
@@ -104,13 +104,13 @@ def examine(out:str, # the sweep's folder
             sweep:str, # its name
             train:str, # real images
             weights:str|None=None, # the network's, as for the sweep
-            n:int=VALIDATION, # real images
+            n:int=VALIDATION, # real images, or as many as there are
             seed:int=977 # of their draw
            ) -> dict: # the sweep's results, with the `NUMBERS` in each row; written back
     "Examine each calibration set and calibrated network that a sweep left behind"
     file = Path(out)/f'{sweep}.json'
     if not file.is_file(): raise DataError(f"no results in {file}: run `sadag sweep {sweep}` first")
-    found = json.loads(file.read_text()); net = pretrained(found['model'], weights); of = dict(train=data_key(train), n=n, seed=seed)
+    found = read_json(file); net = pretrained(found['model'], weights); n = min(n, count(train, net.card)); of = dict(train=data_key(train), n=n, seed=seed)
     if weights_sha256(net)!=found['weights_sha256']: raise DataError(f"the sweep in {out} was of other weights than {weights}: give the same")
     ref = reference(net, calibration(train, net.card, n, seed))
     with Progress(len(found['rows']), 'examine') as progress:
@@ -120,7 +120,7 @@ def examine(out:str, # the sweep's folder
 
 def _examined(out:Path, row:dict, net, ref:Reference, of:dict) -> dict:
     "The numbers of a row, computed once for the real images `of`"
-    file = out/'examined'/f"{row['key']}.json"; seen = json.loads(file.read_text()) if file.is_file() else {}
+    file = out/'examined'/f"{row['key']}.json"; seen = kept_row(file) or {}
     if seen.pop('of',None)!=of or not set(NUMBERS)<=seen.keys():
         x = load_tensors(out/'images'/f"{row['key'].rsplit('-'+row['bits']+'-',1)[0]}.safetensors")[0]['images']
         q = load_quantized(out/'models'/f"{row['key']}.safetensors", net)

@@ -47,7 +47,7 @@ def open_device(device:str|None=None # 'cpu', 'cuda', 'cuda:1', …; the acceler
 def weights_sha256(net:nn.Module) -> str:
     "A short hash of all parameters and buffers"
     h = hashlib.sha256()
-    for k,v in net.state_dict().items(): h.update(k.encode()); h.update(v.cpu().contiguous().numpy().tobytes())
+    for k,v in net.state_dict().items(): h.update(k.encode()); h.update(v.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return h.hexdigest()[:16]
 
 def _digest(x:Tensor) -> str: return sha256_of({'images':x})[:16] # what tells images from others
@@ -335,11 +335,11 @@ def run_finetune(run:str, # folder of a quantize or finetune command
                  seed:int=0, device:str|None=None) -> Run:
     "Fine-tune the quantized network of `run` into run folder `out`"
     how = Tuning(steps, batch, lr, saq, rho, every, renew, views); at_least(1, n=n); device = open_device(device)
-    before,net,qmodel = open_run(run); c = before.config
+    before,net,qmodel = open_run(run); c = before.config; bits,layers = before.settings('bits','layers')
     test = open_labelled(data, net.card) if data else None; x = open_calibration(images or run, net.card, n, seed)
     source = renewing(net, x, recipe, how, seed, device)
     with working(out, net, dict(weights=c['weights'], input=c['input']), command='finetune', model=c['model'], run=str(run),
-                 start_sha256=weights_sha256(qmodel), bits=c['bits'], layers=c['layers'], images=images or str(run), n=len(x), images_sha256=_digest(x),
+                 start_sha256=weights_sha256(qmodel), bits=bits, layers=layers, images=images or str(run), n=len(x), images_sha256=_digest(x),
                  recipe=recipe, seed=seed, **asdict(how)) as new:
         if test is not None: new.record(start_top1=top1(qmodel, loader(test, net.card), device))
         save_tensors(new.file('images.safetensors'), {'images':x})
@@ -384,7 +384,7 @@ def evaluate_onnx(path:str, # ONNX file
     "Accuracy of an ONNX file on `data`, as ONNX Runtime computes it"
     net = OnnxNetwork(path)
     if net.card is None: raise DataError(f"{path} does not say what images it takes: give a file that sadag export wrote")
-    test = open_labelled(data, net.card); bits = net.policy['bits'] if net.policy else 'FP32'
+    test = open_labelled(data, net.card); bits = 'FP32' if not net.policy else 'mixed bits' if net.policy.get('layers') else net.policy['bits']
     return dict(model=net.card.name, bits=bits, images=len(test), top1=top1(net, loader(test, net.card, batch), 'cpu'))
 
 # %% ../../nbs/app/70_pipeline.ipynb #cb2cba09
@@ -402,7 +402,7 @@ def calibrated(run:Run, recipe:str, bits:str, device:str|None) -> dict:
     made = run_synthesize(DEMO, images, recipe=recipe, n=c['n'], steps=c['steps'], seed=c['seed'], device=device).result
     done = run_quantize(DEMO, out, images=images, bits=bits, unit_steps=c['unit_steps'], data='digits', seed=c['seed'],
                         device=device).result
-    seconds = made['synthesis_seconds']+done['reconstruction_seconds']
+    seconds = sum(r.get(k,0.) for r,k in ((made,'synthesis_seconds'),(done,'reconstruction_seconds')))
     return dict(bits=bits, method=recipe, seconds=seconds, top1=done['top1'])
 
 # %% ../../nbs/app/70_pipeline.ipynb #8b6ce383

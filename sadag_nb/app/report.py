@@ -11,7 +11,7 @@ __all__ = ['BLUE', 'ORANGE', 'GREEN', 'RED', 'PURPLE', 'INK', 'STYLE', 'CSS', 'P
            'sharpness_sections', 'demo_sections', 'run_report']
 
 # %% ../../nbs/app/71_report.ipynb #e21dd268
-import base64, functools, io, json
+import base64, functools, io, itertools, json
 from pathlib import Path
 import matplotlib as mpl
 import numpy as np
@@ -125,7 +125,7 @@ def losses_figure(rows:list[dict]) -> Figure:
     "Loss terms over the steps of synthesis, a panel a term and a colour a phase"
     names = terms(rows); fig,axes = panels(len(names)); phases = list(dict.fromkeys(r.get('phase','') for r in rows))
     for ax,name in zip(axes,names):
-        for phase,colour in zip(phases, (BLUE,ORANGE,GREEN,RED,PURPLE)):
+        for phase,colour in zip(phases, itertools.cycle((BLUE,ORANGE,GREEN,RED,PURPLE))):
             steps,mean,low,high = mean_curve([r for r in rows if r.get('phase','')==phase], name)
             if not len(steps): continue
             ax.plot(steps, mean, color=colour, label=phase)

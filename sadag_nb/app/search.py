@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 from tabulate import tabulate
 from .pipeline import open_device, open_network, working
 from .sweep import ALGORITHM, Bench, Budget, Case, machine, recipe_from, row_of
-from ..core import DataError, SadagError, SettingError, at_least, generator, versions, write_text
+from ..core import DataError, RunError, SadagError, SettingError, at_least, generator, versions, write_text
 from ..models.datasets import NAMED, Images, open_images, loader, top1
 from ..quant.policy import parse_bits
 from ..synth import priors # noqa: F401 registers its terms
@@ -159,6 +159,7 @@ def seek(study, trials:int, start:dict, seed:int, rungs:tuple, score:Callable, #
         try:
             recipe = compose(lambda k: k.ask(trial)); trial.set_user_attr('recipe', asdict(recipe))
             top = climb(trial, rungs, lambda *rung: score(recipe,*rung), name in TO_THE_TOP)
+        except RunError: raise # of the folder, not of the recipe: the trial is asked for again
         except SadagError as e: trial.set_user_attr('error', str(e)); top = False # terms that do not go together, or divergence
         scores = trial.user_attrs.get('scores')
         study.tell(trial, np.mean(scores[-1]['top1']) if top else None, TrialState.COMPLETE if top else TrialState.PRUNED)

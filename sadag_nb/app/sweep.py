@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['REAL', 'SEARCHED', 'SWEEPS', 'STORED', 'ALGORITHM', 'POOL', 'VALIDATION', 'Case', 'Sweep', 'add_sweep', 'Budget',
-           'data_key', 'Bench', 'images_of', 'row_of', 'deal', 'recipe_from', 'found_recipe', 'run_sweep', 'picture',
-           'machine', 'interval', 'values', 'paired', 'about', 'sweep_table']
+           'data_key', 'Bench', 'images_of', 'row_of', 'kept_row', 'deal', 'recipe_from', 'found_recipe', 'run_sweep',
+           'picture', 'machine', 'interval', 'values', 'paired', 'about', 'sweep_table']
 
 # %% ../../nbs/app/75_sweep.ipynb #f4aa34a6
 import hashlib, json, os, platform, shutil, time
@@ -18,8 +18,9 @@ from scipy import stats
 from tabulate import tabulate
 from torch import Tensor
 from .pipeline import open_device, open_labelled, open_network, weights_sha256
-from ..core import (DataError, RunError, SettingError, at_least, load_tensors, locked, memory_mib, read_json, save_tensors, torchvision,
-                           versions, write_text)
+from .report import visible
+from ..core import (DataError, RunError, SettingError, at_least, load_tensors, locked, memory_mib, nearest_name, read_json, save_tensors, torchvision,
+                           versions, write_text, writing)
 from ..ranks import alone, from_first, owners, rank, world
 from ..graph.probe import features
 from ..graph.trace import fold
@@ -28,7 +29,7 @@ from ..quant.policy import parse_bits
 from ..quant.prepare import load_quantized, prepare, save_quantized
 from ..quant.reconstruct import check_views, quantize
 from ..synth import priors # noqa: F401 registers its terms
-from ..synth.recipes import RECIPES, Phase, Recipe, get_recipe, nearest_name
+from ..synth.recipes import RECIPES, Phase, Recipe, get_recipe
 from ..synth.select import SELECTIONS, gradient_factors, select
 from ..synth.synthesize import synthesize
 from ..train.finetune import Tuning, finetune
@@ -167,7 +168,7 @@ def _network(bench:Bench, case:Case, bits:str, seed:int, x:Tensor, parts) -> tup
 def row_of(bench:Bench, case:Case, bits:str, seed:int) -> dict:
     "Images, model and accuracy of one case, computed if they are not there"
     key = bench.key(case, bits, seed); file = bench.file('rows', key, 'json')
-    if row := _kept(file): bench.clear(key); return dict(row, case=case.name)
+    if row := kept_row(file): bench.clear(key); return dict(row, case=case.name)
     x,seconds = images_of(bench, case, seed)
     with bench.unfinished(key) as parts:
         q,what,took = _network(bench, case, bits, seed, x, parts); save_quantized(q, bench.file('models', key))
@@ -177,7 +178,7 @@ def row_of(bench:Bench, case:Case, bits:str, seed:int) -> dict:
     bench.clear(key)
     return row
 
-def _kept(file:Path) -> dict|None:
+def kept_row(file:Path) -> dict|None:
     "A row that was computed before; one that is no JSON any more counts as none"
     try: return read_json(file) if file.is_file() else None
     except RunError: return None
@@ -256,7 +257,8 @@ def run_sweep(sweep:str, # a name in `SWEEPS`
 
 def picture(bench:Bench, case:Case, seed:int, file): # to write
     "Draw the first 32 of a case's images"
-    torchvision.utils.save_image(bench.net.card.pixels(images_of(bench,case,seed)[0][:32]), file, nrow=8, padding=1)
+    pixels = visible(bench.net.card.pixels(images_of(bench,case,seed)[0][:32]))
+    with writing(file) as tmp: torchvision.utils.save_image(pixels, tmp, format='png', nrow=8, padding=1)
 
 def machine() -> str:
     "What the figures were computed on"

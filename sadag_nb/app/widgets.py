@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 from ..core import SadagError, SettingError, seeded
 from torchvision.utils import make_grid
-from .report import BLUE, GREEN, ORANGE, RED, logarithmic, panels, png, styled, terms, visible
+from .report import BLUE, GREEN, ORANGE, RED, logarithmic, panels, png, stage, styled, terms, visible
 from ..graph.trace import Layer, fold, nodes_of, trace
 from ..mixed.allocate import Allocation, allocation, count, front, offers
 from ..mixed.sensitivity import WIDTHS, sensitivity
@@ -317,5 +317,5 @@ def _work(self:Live):
 def _look(self:Live, source:nn.Module):
     "Draw the images of the moment; stop if asked to"
     self.images = source(source.z).float().cpu()
-    self.picture.value = on_card(live_figure(self.model.card.pixels(self.images), self.rows))
+    self.picture.value = on_card(live_figure(self.model.card.pixels(self.images), stage(self.rows,'synthesize','batch','step')))
     if self.asked.is_set(): raise _Stopped

@@ -17,7 +17,7 @@ import torch, torch.fx as fx, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
-from ..core import DataError, ModelError, SettingError, reading, writing
+from ..core import DataError, ModelError, SettingError, first_line, reading, writing
 from .pack import pack, place
 from ..graph.trace import (ADD, HARDTANH, MAXPOOL, RELU, RELU6, BatchNorm, Layer, clamp_limits, clone, fold, kind_of, module_of, nodes_of,
                                   setting, shape_of)
@@ -314,7 +314,7 @@ def _slice(w, node):
 # %% ../../nbs/deploy/61_onnx.ipynb #9d0db496
 @writes(F.pad)
 def _pad(w, node):
-    v,pad = w.values[node.args[0]],list(node.args[1])
+    v,pad = w.values[node.args[0]],list(setting(node,w.graph,1,'pad'))
     mode,value = setting(node,w.graph,2,'mode','constant'),setting(node,w.graph,3,'value') or 0
     if mode!='constant' or value!=0:
         raise unsupported(node, w.graph, f'with {mode} {value} is not covered: only zeros are')
@@ -351,7 +351,7 @@ def write_graph(graph:fx.GraphModule) -> Writer:
             w.values[w.at] = Value(w.constant(operator.attrgetter(w.at.target)(graph).numpy(force=True)))
         elif w.at.op!='output' and shape_of(w.at) is not None:
             try: w.values[w.at] = writer_of(w.at, graph)(w, w.at)
-            except KeyError: raise unsupported(w.at, graph, 'reads something else than tensors') from None
+            except (KeyError, IndexError): raise unsupported(w.at, graph, 'reads something else than tensors') from None
     w.op('Identity', w.numbers(w.at.args[0]))
     return w
 
@@ -404,7 +404,7 @@ def export_onnx(model:fx.GraphModule, # from `prepare`, `quantize`, `load_quanti
     onnx.helper.set_model_props(proto, {k:json.dumps(v) for k,v in _notes(graph).items()})
     try: onnx.checker.check_model(proto, full_check=True)
     except Exception as e:
-        raise ModelError(f"onnx {onnx.__version__} does not accept the network: {str(e).splitlines()[0]}") from None
+        raise ModelError(f"onnx {onnx.__version__} does not accept the network: {first_line(e)}") from None
     with writing(path) as tmp: tmp.write_bytes(proto.SerializeToString())
     return Path(path)
 

@@ -12,8 +12,9 @@ from typing import Any
 import torch, torch.fx as fx, torch.nn.functional as F
 from torch import nn
 from torch.fx.passes.shape_prop import ShapeProp
+from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from ..core import ModelError, SettingError, UntraceableModel, frozen, torchvision
+from ..core import ModelError, SettingError, UntraceableModel, first_line, frozen, torchvision
 
 # %% ../../nbs/graph/10_trace.ipynb #57e73792
 class Tracer(fx.Tracer):
@@ -22,7 +23,7 @@ class Tracer(fx.Tracer):
         try: return super().trace(root, *args, **kwargs)
         except Exception as e:
             where = self.scope.module_path or type(root).__name__
-            raise UntraceableModel(f"cannot trace `{where}` ({type(e).__name__}: {str(e).splitlines()[0]}): its forward must not "
+            raise UntraceableModel(f"cannot trace `{where}` ({type(e).__name__}: {first_line(e)}): its forward must not "
                                    "branch on a tensor's values; move such code out of it or mark it with torch.fx.wrap") from None
 
 # %% ../../nbs/graph/10_trace.ipynb #2d15b711
@@ -65,6 +66,17 @@ def _check_functional(graph:fx.GraphModule):
             raise UntraceableModel(f"`{weight}` is used by a functional {node.target.__name__}: make it an "
                                    "nn.Conv2d or nn.Linear module, so that it can be quantized")
 
+def _check_output(graph:fx.GraphModule):
+    "Raise if the network returns something else than one tensor"
+    out = next(n for n in graph.graph.nodes if n.op=='output').args[0]
+    if not isinstance(out, fx.Node): raise ModelError("the network returns several tensors: wrap it in a module that returns the logits alone")
+
+def _by_position(graph:fx.GraphModule):
+    "Let modules that are given their input by name have it as their first argument, where it is looked for"
+    for node in graph.graph.nodes:
+        if node.op=='call_module' and not node.args and len(node.kwargs)==1: node.args,node.kwargs = tuple(node.kwargs.values()),{}
+
+
 # %% ../../nbs/graph/10_trace.ipynb #e1059964
 def trace(model:nn.Module, # in eval mode
           shape:tuple|None=None # one input's shape (c, h, w); by default `model.card.shape`
@@ -77,17 +89,16 @@ def trace(model:nn.Module, # in eval mode
         shape = card.shape
     model = frozen(copy.deepcopy(model))
     graph = fx.GraphModule(model, Tracer().trace(model))
-    _drop_idle(graph); _check_functional(graph)
+    _check_output(graph); _by_position(graph); _drop_idle(graph); _check_functional(graph)
     graph.card,graph.shape = card,tuple(shape)
-    return _with_shapes(_checked(graph, model))
+    return _checked(_with_shapes(graph), model)
 
 @torch.no_grad()
 def _checked(graph:fx.GraphModule, model:nn.Module) -> fx.GraphModule:
     "`graph`, if it computes what `model` does"
     x = torch.randn(1, *graph.shape, generator=torch.Generator().manual_seed(0)).to(next(graph.parameters(), torch.zeros(())))
-    try: a,b = model(x),graph(x)
-    except (RuntimeError,ValueError): return graph # an input of another shape, of which more is said later
-    if not isinstance(a,torch.Tensor) or torch.allclose(a, b, rtol=1e-3, atol=1e-3*float(a.abs().amax().nan_to_num()), equal_nan=True): return graph
+    a,b = model(x),graph(x)
+    if torch.allclose(a, b, rtol=1e-3, atol=1e-3*float(a.abs().amax().nan_to_num()), equal_nan=True): return graph
     raise UntraceableModel("the network computes something else than its graph: its forward writes in place to a tensor that it reads under another "
                            "name, or depends on more than its input; write the result to a tensor of its own")
 
@@ -100,17 +111,23 @@ def _with_shapes(graph:fx.GraphModule) -> fx.GraphModule:
         with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()): # on failure fx prints a traceback of its own
             ShapeProp(graph).propagate(torch.zeros(2,*graph.shape, dtype=p.dtype, device=p.device))
     except RuntimeError as e:
-        reason = str(e.__cause__ or e).splitlines()[0]
-        raise ModelError(f"the network does not accept an input of shape {graph.shape} ({reason}): give its own shape") from None
+        raise ModelError(f"the network does not accept an input of shape {graph.shape} ({first_line(e.__cause__ or e)}): give its own shape") from None
     return graph
 
 # %% ../../nbs/graph/10_trace.ipynb #0b185551
 def clone(graph:fx.GraphModule) -> fx.GraphModule:
-    "A copy of `graph` to rewrite; `copy.deepcopy` alone forgets what this package has noted on it"
+    "A copy of `graph` to rewrite; `copy.deepcopy` alone forgets what this package has noted on it, and lets quantized layers share their class"
     new = copy.deepcopy(graph)
+    for m in new.modules():
+        if parametrize.is_parametrized(m): m.__class__ = _own_class(type(m))
     for note in ('card','shape','policy','ends'):
         if hasattr(graph, note): setattr(new, note, getattr(graph, note))
     return new
+
+def _own_class(c:type) -> type:
+    "A class like `c`: PyTorch keeps a parametrized layer's weight as a property of its class, and takes it away there"
+    return type(c.__name__, c.__bases__, {k:v for k,v in vars(c).items() if k not in ('__dict__','__weakref__')})
+
 
 # %% ../../nbs/graph/10_trace.ipynb #93b16d8d
 Layer = (nn.Conv2d, nn.Linear) # the layers whose weights are quantized
@@ -159,7 +176,7 @@ def _foldable(bn:fx.Node, graph:fx.GraphModule) -> bool:
     "Whether batch norm `bn` can be absorbed by the convolution before it"
     conv = bn.args[0]
     calls = [n.target for n in graph.graph.nodes if n.op=='call_module']
-    return (isinstance(module_of(conv, graph), nn.Conv2d) and len(conv.users)==1
+    return (isinstance(module_of(conv, graph), nn.Conv2d) and len(conv.users)==1 and module_of(bn,graph).running_mean is not None
             and calls.count(conv.target)==calls.count(bn.target)==1)
 
 def fold(graph:fx.GraphModule # from `trace`

@@ -18,12 +18,11 @@ import torch.fx as fx
 from matplotlib.figure import Figure
 from scipy.optimize import Bounds, LinearConstraint, milp
 from torch import Tensor, nn
-from ..core import DataError, SadagError, SettingError
+from ..core import DataError, SadagError, SettingError, nearest_name
 from ..graph.trace import Layer, fold, module_of, nodes_of, shape_of, trace
 from ..quant.policy import Bits, Policy, parse_bits
 from ..quant.uniform import limits as integer_limits
 from .sensitivity import CRITERIA, OF_WEIGHTS_ALONE, WIDTHS, Sensitivity, sensitivity, shared_inputs
-from ..synth.recipes import nearest_name
 
 # %% ../../nbs/mixed/51_allocate.ipynb #3e74a785
 @dataclass

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 import torch, torch.fx as fx, torch.nn.functional as F
 from torch import Tensor, nn
-from ..core import DataError, Progress, at_least, generator, keep_memory
+from ..core import Progress, at_least, generator, keep_memory, nearest_name
 from ..graph.trace import Layer, nodes_of
 from ..graph.units import Unit, cut
 from ..quant.policy import Policy
 from ..quant.prepare import Nearest, layers, prepare, weight_of
+from ..quant.reconstruct import checked_images
 from ..quant.uniform import Grid, limits, search_grid
-from ..synth.recipes import nearest_name
 
 # %% ../../nbs/mixed/50_sensitivity.ipynb #b0c241d9
 class Shared(NamedTuple):
@@ -236,8 +236,7 @@ def sensitivity(graph:fx.GraphModule, # from `trace`
                 batch:int=32, seed:int=0) -> Sensitivity:
     "Sensitivity of every weight and every tensor that layers read, at every width"
     nearest_name('criterion', criterion, CRITERIA); at_least(1, batch=batch); keep_memory()
-    if images.ndim!=4 or tuple(images.shape[1:])!=graph.shape or not len(images):
-        raise DataError(f"images must have shape (n, {', '.join(map(str,graph.shape))}), not {tuple(images.shape)}")
+    images = checked_images(images, graph.shape)
     pieces,weights,inputs = places(graph, images[:2*batch], symmetric)
     if criterion in OF_WEIGHTS_ALONE: inputs = []
     table = CRITERIA[criterion](pieces, weights+inputs, images, batch, seed).cpu()
@@ -252,6 +251,6 @@ def tuning_order(sens:Sensitivity, # by 'eigenvalue'
     model,bits = prepare(graph, policy, init=False),policy.resolve(graph)
     size = {n:l.weight.numel() for n,l in layers(model).items()}
     row = dict(zip(sens.layers, sens.weights))
-    def worst(u): return max(float(row[n][bits[n].weights-2])*size[n] for n in layers(u.module))
+    def worst(u): return max(float(row[n][bits[n].weights-WIDTHS[0]])*size[n] for n in layers(u.module))
     scores = [worst(u) for u in cut(model, model.ends)]
     return sorted(range(len(scores)), key=lambda i: -scores[i])

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SUFFIXES', 'LARGEST', 'MOST', 'FORMATS', 'PIXELS', 'NAMED', 'IN_MEMORY', 'Images', 'digits', 'members', 'decoded',
            'class_folders', 'check_classes', 'Files', 'list_files', 'open_images', 'Loader', 'loader', 'top1',
-           'calibration']
+           'calibration', 'count']
 
 # %% ../../nbs/models/06_datasets.ipynb #24f33dd0
 import io, itertools, os, tarfile, warnings, zipfile
@@ -266,7 +266,6 @@ def loader(images:Images|Files, card:Card, batch:int=256) -> Loader:
     return Loader(images, card, batch)
 
 # %% ../../nbs/models/06_datasets.ipynb #c9837c99
-@torch.inference_mode()
 def top1(model:nn.Module, # put in eval mode
          loader, # gives (images, labels); has a length
          device=None # None: where the model is
@@ -274,7 +273,7 @@ def top1(model:nn.Module, # put in eval mode
     "How often the largest output is the right class"
     if device is None: device = next(itertools.chain(model.parameters(), model.buffers())).device
     model.to(device).eval(); right,n = torch.zeros((), dtype=torch.long, device=device),0
-    with Progress(len(loader), 'accuracy') as progress:
+    with Progress(len(loader), 'accuracy') as progress, torch.inference_mode(): # moved before: what is moved within has no versions
         for x,y in loader:
             if y is None: raise DataError("accuracy needs labels: put the images into one folder a class")
             said = model(x.to(device, memory_format=torch.channels_last)).argmax(1)
@@ -286,3 +285,8 @@ def calibration(spec, # as for `open_images`; labels are not needed
                 card:Card, n:int, seed:int=0) -> Tensor: # (n, c, h, w), normalised
     "`n` real images drawn at random"
     return card.normalise(_sample(_find(spec, card, False, False), n, seed, spec).data)
+
+def count(spec, card:Card) -> int: # as of `calibration`
+    "How many images there are to draw from"
+    return len(_find(spec, card, False, False))
+

@@ -71,7 +71,7 @@ class ActivationQuantizer(nn.Module):
         self.register_buffer('scale', torch.ones(())); self.register_buffer('zero_point', torch.zeros(()))
         self.delta = nn.Parameter(torch.zeros(()))
     def step(self) -> Tensor: return self.scale*self.delta.exp()
-    def grid(self) -> Grid: return Grid(self.step().detach(), self.zero_point, self.low, self.high)
+    def grid(self) -> Grid: return Grid(self.step().detach(), self.zero_point.clone(), self.low, self.high) # which stays when another is set
     def zero(self) -> float:
         "The zero point as a number"
         of,version,_ = self._zero; z = self.zero_point

@@ -6,13 +6,13 @@
 __all__ = ['Bits', 'parse_bits', 'Policy']
 
 # %% ../../nbs/quant/23_policy.ipynb #5cf9535e
-import difflib, re
+import re
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 import torch.fx as fx
 from fastcore.basics import patch
-from ..core import SettingError
+from ..core import ModelError, SettingError, nearest_name
 from ..graph.trace import Layer, nodes_of
 from .uniform import limits
 
@@ -54,12 +54,13 @@ def as_dict(self:Policy) -> dict:
 def resolve(self:Policy, graph:fx.GraphModule) -> dict[str,Bits]: # layer name -> its bits, in the graph's order
     "The bits of each layer of `graph`; `SettingError` for a pattern that names none"
     names = list(dict.fromkeys(n.target for n in nodes_of(graph, Layer)))
+    if not names: raise ModelError("the network has no convolution or linear layer, so there is nothing to quantize")
     found = {n:parse_bits(self.bits) for n in names}
     found[names[0]] = found[names[0]]._replace(input=self.outputs)
     if self.ends: _eight_bit_ends(found, names)
     for pattern,bits in self.layers.items():
         hits = [n for n in names if fnmatchcase(n, pattern)]
-        if not hits: raise SettingError(f"no layer is called {pattern!r}{_nearest(pattern, names)}")
+        if not hits: nearest_name('layer', pattern, names)
         for n in hits: found[n] = parse_bits(bits) if n!=names[0] else parse_bits(bits)._replace(input=self.outputs)
     return found
 
@@ -70,7 +71,3 @@ def _eight_bit_ends(found:dict, names:list):
     for n in names[1:2]+names[-1:]:
         if n!=names[0]: found[n] = found[n]._replace(input=8)
 
-def _nearest(name:str, names:list) -> str:
-    "A hint at the most similar of `names`"
-    near = difflib.get_close_matches(name, names, 1, 0)
-    return f': did you mean {near[0]!r}?' if near else ''

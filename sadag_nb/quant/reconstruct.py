@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Callable
 import torch, torch.fx as fx, torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 from ..core import (DataError, Diverged, Progress, SadagError, SettingError, Watched, at_least, autocast, default_device,
                            fast_dtype, keep_memory, load_tensors, save_tensors, seeded, sha256_of, steadily, within_memory)
 from ..ranks import as_first, averaged, check_part, from_first, part, parted, rank
@@ -24,7 +23,7 @@ from .adaround import AdaRound, beta_at, rounding_penalty
 from .lsq import coin_tosses
 from .integers import whole_biases
 from .policy import Policy
-from .prepare import (Nearest, fitting, full_precision, layers, prepare, quantizers, store, store_all, weight_of)
+from .prepare import (Nearest, fitting, full_precision, layers, prepare, quantizers, see_weight, store, store_all, weight_of)
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #846d825e
 def _channels_last(x:Tensor) -> Tensor:
@@ -220,9 +219,9 @@ def _restored(unit:Unit, file:Path|None, made:str) -> bool:
 def _steady(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, s:_Settings, progress, log) -> tuple: # as `_rebuild`
     "Rebuild one unit, at the first pace at which it does not diverge"
     if not target.isfinite().all(): raise SadagError(f"unit {unit.name} of the full-precision network gives NaN or infinity: give other images or weights")
-    before = {l:weight_of(l) for l in layers(unit.module).values()}
+    before = [(l, l.parametrizations.weight.original, p) for l in layers(unit.module).values() if type(p:=weight_of(l)) is Nearest]
     def attempt(pace):
-        for l,p in before.items(): l.parametrizations.weight[0] = p
+        for layer,w,p in before: see_weight(layer, w, p)
         return _rebuild(unit, x, xq, target, replace(s, pace=pace), progress)
     smaller = f'give fewer images or views, or fewer in a step, like {max(1,s.batch//2)}'
     with within_memory(f'reconstructing unit {unit.name} on {len(x)} images', smaller): return steadily(attempt, f'unit {unit.name}', log)
@@ -247,7 +246,7 @@ def reconstruct(model:fx.GraphModule, # from `prepare`; changed in place
     device = next(model.buffers()).device
     rates = lr_weight_step, activation_lr(steps) if lr_activation_step is None else lr_activation_step
     cache = Cache(half_of_memory() if cache_gib is None else cache_gib, Path(save).parent if save else None)
-    images = checked_images(images, model); made = _made(model, images, steps, batch, seed, lam, *rates) if save else ''
+    images = checked_images(images, model.shape); made = _made(model, images, steps, batch, seed, lam, *rates) if save else ''
     s = _Settings(steps, batch, seed, lam, rates, fast_dtype(device) if dtype is None else dtype, cache, made)
     x = xq = _channels_last(images.to(device)); check_part(min(batch,len(x)))
     pieces = cut(model, model.ends); turns = _turns(order, len(pieces)); full = _full_units(model) if order or _share(pieces, model) else pieces
@@ -274,12 +273,12 @@ def _unit(unit:Unit, full:Unit, x:Tensor, xq:Tensor, s:_Settings, progress, log,
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #e4a03614
 def checked_images(images:Tensor, # (n, c, h, w)
-                   model:fx.GraphModule) -> Tensor: # float32
-    "The calibration images, if they fit the network; else `DataError`"
-    if not isinstance(images,Tensor) or images.ndim!=4 or tuple(images.shape[1:])!=model.shape or not len(images):
+                   shape:tuple) -> Tensor: # (c, h, w), what the network takes; float32
+    "The images, if they fit the network; else `DataError`"
+    if not isinstance(images,Tensor) or images.ndim!=4 or tuple(images.shape[1:])!=tuple(shape) or not len(images):
         got = tuple(images.shape) if isinstance(images,Tensor) else type(images).__name__
-        raise DataError(f"calibration images must be a tensor of shape (n, {', '.join(map(str,model.shape))}), not {got}")
-    if not images.isfinite().all(): raise DataError("calibration images hold NaN or infinite values")
+        raise DataError(f"images must be a tensor of shape (n, {', '.join(map(str,shape))}), not {got}")
+    if images.is_complex() or not images.isfinite().all(): raise DataError("images hold NaN or infinite values: give others")
     return images.float()
 
 def _log_unit(log, unit, rows, nearest, error, seconds):
@@ -296,7 +295,7 @@ def _turns(order:list|None, n:int) -> list[int]:
 
 def _made(model:fx.GraphModule, images:Tensor, *settings) -> str:
     "What decides the units' states, as text"
-    return json.dumps([model.policy.as_dict(), *settings, sha256_of({'images':images})])
+    return json.dumps([model.policy.as_dict(), *settings, sha256_of({'images':images}), sha256_of(model.state_dict())])
 
 def _share(pieces:list[Unit], model:fx.GraphModule) -> bool:
     "Whether units have layers in common: what one of them stores is no longer in full precision in the next"
@@ -305,10 +304,7 @@ def _share(pieces:list[Unit], model:fx.GraphModule) -> bool:
 def _full_units(model:fx.GraphModule) -> list[Unit]:
     "Full-precision units that share nothing with `model`"
     copy = clone(model)
-    for q in quantizers(copy): q.on = False
-    for layer in layers(copy).values(): # a parametrized layer's class, which storing changes, is shared with its copies
-        w = layer.parametrizations.weight.original; layer.__class__ = parametrize.type_before_parametrizations(layer)
-        del layer.parametrizations; layer.weight = w
+    for q in quantizers(copy)+[weight_of(l) for l in layers(copy).values()]: q.on = False
     return cut(copy, copy.ends)
 
 @torch.no_grad()
@@ -340,7 +336,6 @@ def quantize(model:nn.Module, # full precision, eval mode
              steps:int=2000, # reconstruction steps a unit
              batch:int=32, # images a step
              seed:int=0,
-             shape:tuple|None=None, # (c, h, w), for a network without a card
              device=None, # where to work; by default an accelerator if there is one
              log:Callable|None=None, # called with a dict of values
              save=None, # folder for finished units; those already there are not learnt again
@@ -348,7 +343,7 @@ def quantize(model:nn.Module, # full precision, eval mode
              views:int=4 # of each image, see `mirrored`
             ) -> fx.GraphModule: # on the CPU, weights stored as integers
     "A quantized copy of `model`, calibrated on `images`"
-    prepared = prepare(trace(model, shape or tuple(images.shape[1:])), bits)
-    images = mirrored(checked_images(images, prepared), views)
+    shape = None if hasattr(model,'card') else tuple(getattr(images,'shape',())[1:])
+    prepared = prepare(trace(model, shape), bits); images = mirrored(checked_images(images, prepared.shape), views)
     return reconstruct(prepared.to(device or default_device()), images, steps, batch, seed, log=log, save=save, order=order,
                        cache_gib=cache_gib).cpu()

@@ -8,8 +8,7 @@ __all__ = ['straight_through', 'StraightThrough', 'trainable', 'settle']
 # %% ../../nbs/quant/26_straight_through.ipynb #a46047e2
 import torch, torch.fx as fx
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
-from .prepare import Nearest, layers, store, weight_of
+from .prepare import Nearest, layers, see_weight, store, weight_of
 from .uniform import Grid
 
 # %% ../../nbs/quant/26_straight_through.ipynb #4df929ad
@@ -38,10 +37,7 @@ def trainable(model:fx.GraphModule # from `prepare` or `reconstruct`; changed in
     "Let the weights of all quantized layers train"
     for layer in layers(model).values():
         p = weight_of(layer); w = layer.parametrizations.weight.original if type(p) is Nearest else layer.weight
-        w = nn.Parameter(w.detach().clone(), requires_grad=False)
-        parametrize.remove_parametrizations(layer, 'weight', leave_parametrized=False)
-        layer.weight = w
-        parametrize.register_parametrization(layer, 'weight', StraightThrough(p.grid()))
+        see_weight(layer, nn.Parameter(w.detach().clone(), requires_grad=False), StraightThrough(p.grid()))
     return model
 
 def settle(model:fx.GraphModule) -> fx.GraphModule:

@@ -14,6 +14,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from ..core import DataError, SettingError, at_least, generator
+from ..quant.reconstruct import checked_images
 from .hessian import Hessian, hutchinson, lanczos, random_vector
 from .taylor import ReconstructionLoss, perturbation
 
@@ -120,10 +121,7 @@ def measure(model:nn.Module, # full precision
 # %% ../../nbs/sharp/42_meter.ipynb #e6723481
 def _check(qmodel, images, rhos):
     "Raise for images that do not fit, and radii that are none"
-    if not isinstance(images,Tensor) or tuple(images.shape[1:])!=qmodel.shape or not len(images):
-        got = tuple(images.shape) if isinstance(images,Tensor) else type(images).__name__
-        raise DataError(f"images must be a tensor of shape (n, {', '.join(map(str,qmodel.shape))}), not {got}")
-    if not images.isfinite().all(): raise DataError("images hold NaN or infinite values: give others")
+    checked_images(images, qmodel.shape)
     if not rhos or not all(isinstance(r,(int,float)) and 0<r<math.inf for r in rhos):
         raise SettingError(f"rhos must be numbers above 0, not {rhos!r}")
 

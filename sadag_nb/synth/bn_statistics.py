@@ -8,13 +8,14 @@ __all__ = ['channel_weights', 'bn_loss']
 # %% ../../nbs/synth/31_bn_statistics.ipynb #a753ee41
 import torch
 from torch import Tensor, nn
-from ..graph.probe import Reading
+from ..graph.probe import Reading, ReportingNorm
+from ..graph.trace import module_of, nodes_of
 
 # %% ../../nbs/synth/31_bn_statistics.ipynb #2cdc0ec8
 def channel_weights(probed:nn.Module # from `probe`
                    ) -> Tensor: # (sum of c_l), one weight a channel, in the order of the reading
     "Stored variance over the layer's width: turns the probe's units into those of equation (20)"
-    norms = [probed.get_submodule(n.target) for n in probed.graph.nodes if n.op=='call_module' and n.name.startswith('reporting_')]
+    norms = [module_of(n,probed) for n in nodes_of(probed, (ReportingNorm,))] # type: ignore[arg-type]
     return torch.cat([bn.inv_std.pow(-2)/len(bn.inv_std) for bn in norms])
 
 # %% ../../nbs/synth/31_bn_statistics.ipynb #7e48ea50

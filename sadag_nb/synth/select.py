@@ -8,8 +8,7 @@ __all__ = ['SELECTIONS', 'gradient_factors', 'gradient_match', 'greedy', 'chance
 # %% ../../nbs/synth/37_select.ipynb #39699ddb
 import torch
 from torch import Tensor, nn
-from ..core import DataError, at_least, generator
-from .recipes import nearest_name
+from ..core import DataError, at_least, generator, nearest_name
 
 # %% ../../nbs/synth/37_select.ipynb #d0f7b7a1
 @torch.no_grad()

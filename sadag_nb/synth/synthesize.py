@@ -260,6 +260,7 @@ def _steady_batch(nets:Networks, n:int, steps:int, keys:tuple, batch:int, log, *
     finally: nets.recipe = recipe
 
 # %% ../../nbs/synth/36_synthesize.ipynb #02af2658
+@torch.enable_grad()
 def synthesize(model:nn.Module, # a trained network in eval mode
                recipe:str|Recipe='sadag', # a name, or a recipe of your own
                n:int=128, # images

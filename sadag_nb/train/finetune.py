@@ -16,6 +16,7 @@ from ..core import (Diverged, Progress, SadagError, SettingError, Watched, at_le
                            sha256_of, steadily)
 from ..graph.probe import Reading, features
 from ..graph.trace import fold, trace
+from ..quant.integers import whole_biases
 from ..quant.prepare import layers, quantizers, weight_of
 from ..quant.reconstruct import check_views, checked_images, mirrored
 from ..quant.straight_through import settle, trainable
@@ -76,7 +77,7 @@ def _set_number(i:int, how:Tuning) -> int: return i//how.renew if how.renew else
 @torch.no_grad()
 def _lesson(images, k:int, views:int, model, teacher) -> tuple[Tensor,Reading]:
     "Set `k` of the images, and what the teacher says of it"
-    x = mirrored(checked_images(images(k) if callable(images) else images, model), views).to(next(model.parameters()).device)
+    x = mirrored(checked_images(images(k) if callable(images) else images, model.shape), views).to(next(model.parameters()).device)
     x = x.contiguous(memory_format=torch.channels_last); said = [teacher(b) for b in x.split(256)]
     return x, Reading(torch.cat([r.logits for r in said]), torch.cat([r.features for r in said]), [], [], [])
 
@@ -148,14 +149,17 @@ def finetune(model:fx.GraphModule, # from `prepare`, `reconstruct` or `load_quan
             ) -> fx.GraphModule: # the same, with stored weights
     "Train a quantized network as a whole to say what the full-precision one says"
     if how.renew and not callable(images): raise SettingError("renew asks for new images: give a function that makes them, or leave it out")
-    keep_memory(); device = next(model.buffers()).device; file = Path(save)/'state.safetensors' if save else None
+    keep_memory(); device = next(model.buffers()).device
     teacher = features(fold(trace(net, model.shape))).to(device); student = features(trainable(model))
-    before = {k:v.clone() for k,v in student.state_dict().items()}; made = f'seed {seed}, {model.policy}, network {sha256_of(before)}'
+    before = {k:v.clone() for k,v in student.state_dict().items()}; given = {} if callable(images) else {'images':images}
+    made = f'seed {seed}, {model.policy}, networks {sha256_of(before)} {sha256_of(net.state_dict())}, images {sha256_of(given)}'
     def lesson(k): return _lesson(images, k, how.views, model, teacher)
     def attempt(pace):
         student.load_state_dict(before)
+        file = Path(save)/f'state-{pace:g}.safetensors' if save else None
         _learn(student, replace(how, lr=pace*how.lr, rho=pace*how.rho), lesson, seed, log, file, made)
     steadily(attempt, 'fine-tuning', log)
     model.load_state_dict(student.state_dict())
-    return settle(model.requires_grad_(False))
+    settle(model.requires_grad_(False))
+    return whole_biases(model) if model.policy.outputs else model
 
