@@ -43,8 +43,10 @@ check: $(VENV)/installed-dev
 	@$(BIN)/python tools/check.py
 
 lint: $(VENV)/installed-dev
-	@$(BIN)/ruff check .
-	@$(BIN)/mypy -p sadag_nb
+	@code=0; \
+	$(BIN)/ruff check . || code=1; \
+	$(BIN)/mypy -p sadag_nb || code=1; \
+	exit $$code
 
 # Cells and tests both count; fails under the share in .coveragerc
 coverage: $(VENV)/installed-dev

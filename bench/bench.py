@@ -5,7 +5,8 @@ statistics, and the generator enlarges before it convolves. The plain reconstruc
 quantizers' formulas, draws one random number an element, and runs the network from its input for every unit.
 Same networks, images, seeds, step counts and losses on both sides; `fast`, the budget of that name, also learns from mirror images. Synthesis: seconds of a step, set-up apart, the loops by
 turns in processes of their own; reconstruction: a whole run. Nothing else may run on the machine meanwhile. Where the stored figures are of the same
-processor, threads and number format, a ratio that is more than 15 % worse than its stored one fails, and the file is kept."""
+processor, threads and number format, a ratio that is more than 15 % worse than its stored one fails, and the file is kept. A quick
+run compares nothing."""
 import argparse, json, math, statistics, subprocess, sys, time
 from pathlib import Path
 import torch
@@ -163,10 +164,17 @@ def regressions(new, old, allowed=.15):
     return [f'{k}: {new[k]:.2f}, stored {old[k]:.2f}' for k, w in worse.items() if w > 1 + allowed]
 
 
+def check(figures, what, path):
+    "End with an error if the file at `path` holds better ratios of the same setting; `what` names its keys"
+    old = json.loads(Path(path).read_text()) if Path(path).is_file() else {}
+    if any(old.get(k) != figures[k] for k in what): return
+    if worse := regressions(figures['ratios'], old['ratios']): sys.exit(f'slower than stored in {path} by more than 15 %: ' + '; '.join(worse))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--quick', action='store_true', help='a few steps only, to see that it runs')
-    parser.add_argument('--out', default='bench/results.json', help='where the figures are written')
+    parser.add_argument('--out', help='where the figures are written (default: bench/results.json; build/quick-bench.json with --quick)')
     parser.add_argument('--one', help=argparse.SUPPRESS); parser.add_argument('--size', nargs=2, type=int, help=argparse.SUPPRESS)
     a = parser.parse_args()
     if a.one: return print(json.dumps(synthesis(a.one, *a.size)))
@@ -189,11 +197,11 @@ def main():
     print(tabulate([*found.items(), *agree.items(), *((f'seconds, {k}' + (', a step' if 'synthesis' in k else ''), v) for k, v in t.items())], floatfmt='.3f'))
     assert abs(agree['first_loss_ours'] / agree['first_loss_plain'] - 1) < .02, 'the two loops do not minimise the same loss'
     what = dict(setting(), images=n, steps=steps, unit_steps=unit_steps)
-    old = json.loads(Path(a.out).read_text()) if Path(a.out).is_file() else {}
-    if all(old.get(k) == v for k, v in what.items()) and (worse := regressions(found, old['ratios'])):
-        sys.exit('slower than stored in ' + a.out + ' by more than 15 %: ' + '; '.join(worse))
-    write_text(a.out, json.dumps(dict(ratios=found, agreement=agree, seconds=t, whole=whole, **what, peak_mib=peak_mib(), versions=versions()), indent=1))
-    print('written to', a.out)
+    figures = dict(ratios=found, agreement=agree, seconds=t, whole=whole, **what, peak_mib=peak_mib(), versions=versions())
+    out = a.out or ('build/quick-bench.json' if a.quick else 'bench/results.json')
+    if not a.quick: check(figures, what, out)
+    write_text(out, json.dumps(figures, indent=1))
+    print('written to', out)
 
 
 if __name__ == '__main__': main()

@@ -70,15 +70,16 @@ def measure(name, images, repeats):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--quick', action='store_true', help='one large network and a few repetitions, to see that it runs')
-    parser.add_argument('--out', default='bench/onnx_results.json', help='where the figures are written')
+    parser.add_argument('--out', help='where the figures are written (default: bench/onnx_results.json; build/quick-onnx_speed.json with --quick)')
     a = parser.parse_args(); torch.set_num_threads(1)
     repeats, found = 10 if a.quick else 200, {}
     for name in (LARGE[:1] if a.quick else LARGE)+(SMALL,):
         found[name] = measure(name, (8 if a.quick else 100) if name in LARGE else (100 if a.quick else 1000), repeats)
         print(name, tabulate([dict(file=k, **v) for k, v in found[name].items()], headers='keys', floatfmt='.2f'), sep='\n', flush=True)
     tools = {name: version(name) for name in ('onnx', 'onnxruntime')}
-    write_text(a.out, json.dumps(dict(networks=found, repeats=repeats, versions=dict(versions(), **tools)), indent=1))
-    print('written to', a.out)
+    out = a.out or ('build/quick-onnx_speed.json' if a.quick else 'bench/onnx_results.json')
+    write_text(out, json.dumps(dict(networks=found, repeats=repeats, versions=dict(versions(), **tools)), indent=1))
+    print('written to', out)
 
 
 if __name__ == '__main__': main()

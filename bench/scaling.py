@@ -57,15 +57,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--quick', action='store_true', help='a few steps only, to see that it runs')
     parser.add_argument('--worker', action='store_true', help=argparse.SUPPRESS)
-    parser.add_argument('--out', default='bench/scaling.json', help='where the figures are written')
+    parser.add_argument('--out', help='where the figures are written (default: bench/scaling.json; build/quick-scaling.json with --quick)')
     a = parser.parse_args()
     if a.worker: return worker(a.out, a.quick)
     one, two = (measured(r, a.quick) for r in (1, 2))
     found = {name: one[name] / two[name] for name in one}
     print(tabulate([(name, one[name], two[name], found[name], EXPECTED[name]) for name in one],
                    ('', '1 rank, s', '2 ranks, s', 'ratio', 'expected at least'), floatfmt='.2f'))
-    write_text(a.out, json.dumps(dict(ratios=found, seconds={'1': one, '2': two}, expected=EXPECTED, cores=os.cpu_count(), versions=versions()), indent=1))
-    print('written to', a.out)
+    out = a.out or ('build/quick-scaling.json' if a.quick else 'bench/scaling.json')
+    write_text(out, json.dumps(dict(ratios=found, seconds={'1': one, '2': two}, expected=EXPECTED, cores=os.cpu_count(), versions=versions()), indent=1))
+    print('written to', out)
 
 
 if __name__ == '__main__': sys.exit(main())

@@ -70,7 +70,7 @@ def nearest_name(what:str, name:str, known) -> str: # what it names, for the err
     if name in known: return name
     near = difflib.get_close_matches(name, known, 1, 0)
     if not near: raise SettingError(f"no {what} is called {name!r}, there are none")
-    raise SettingError(f"no {what} is called {name!r}: did you mean {near[0]!r}? There are {', '.join(known)}")
+    raise SettingError(f"no {what} is called {name!r}: did you mean {near[0]!r}?{'' if len(known)>16 else ' There are '+', '.join(known)}")
 
 
 # %% ../nbs/00_core.ipynb #f797d008

@@ -1,23 +1,33 @@
 "The site, built once, and a real browser that can reach nothing but this machine"
-import json, shutil, subprocess, sys, threading
+import json, os, shutil, subprocess, sys, threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 import pytest
+from filelock import FileLock
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
 ROOT = Path(__file__).resolve().parent.parent
-CHROMIUM,DRIVER,NPM = (shutil.which(n) for n in ('chromium','chromedriver','npm'))
-needs_npm = pytest.mark.skipif(not NPM, reason='npm is not installed')
-needs_browser = pytest.mark.skipif(not (NPM and CHROMIUM and DRIVER), reason='needs npm, chromium, chromedriver')
+CHROMIUM,DRIVER = (shutil.which(n) for n in ('chromium','chromedriver'))
+
+def needs(*programs): # a mark
+    "Skip where a program is missing, unless ALL_TESTS is set, as .ci/run does"
+    missing = [p for p in programs if not shutil.which(p)]
+    return pytest.mark.skipif(bool(missing) and not os.environ.get('ALL_TESTS'), reason=f"needs {', '.join(missing)}")
+
+needs_npm,needs_browser = needs('npm'),needs('npm','chromium','chromedriver')
 
 @pytest.fixture(scope='session')
 def site(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp('docs')/'site'
-    res = subprocess.run([sys.executable, 'tools/docs.py', out], cwd=ROOT, capture_output=True, text=True)
-    assert res.returncode==0, res.stdout+res.stderr
+    "Built by the first of xdist's workers to ask for it"
+    base = tmp_path_factory.getbasetemp(); base = base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base
+    out = base/'site'
+    with FileLock(base/'site.lock'):
+        if out.is_dir(): return out
+        res = subprocess.run([sys.executable, 'tools/docs.py', out], cwd=ROOT, capture_output=True, text=True)
+        assert res.returncode==0, res.stdout+res.stderr
     return out
 
 class Quiet(SimpleHTTPRequestHandler):

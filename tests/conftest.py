@@ -1,7 +1,7 @@
-"What the tests share: the repository's folder, and the package installed from its wheel outside the repository"
+"What the tests share: the repository's folder, the package installed from its wheel outside the repository, and torch's threads"
 import os, shutil, subprocess, sys, sysconfig, venv
 from pathlib import Path
-import pytest
+import pytest, torch
 from browsing import address, browser, chromium, site # fixtures
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -12,6 +12,18 @@ def call(*args, **kwargs):
     res = subprocess.run([str(a) for a in args], capture_output=True, text=True, **kwargs)
     assert res.returncode==0, f'{args} failed\n{res.stdout}\n{res.stderr}'
     return res.stdout
+
+def kept_threads():
+    "torch has as many threads afterwards as before"
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+@pytest.fixture(autouse=True, scope='module')
+def threads_of_a_module(): yield from kept_threads() # whose fixtures may change them
+
+@pytest.fixture(autouse=True)
+def threads_of_a_test(): yield from kept_threads()
 
 @pytest.fixture(scope='session')
 def root() -> Path: return ROOT

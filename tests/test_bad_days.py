@@ -3,9 +3,9 @@ import errno, hashlib, json, os, shutil, subprocess, sys
 from pathlib import Path
 import pytest, torch
 from safetensors import safe_open
+from commands import SADAG, told
 from sadag_nb.app.cli import main
 
-SADAG = [sys.executable, '-c', 'import sys; from sadag_nb.app.cli import main; sys.exit(main())']
 MODEL = '--model resnet20-digits --device cpu --threads 1'.split()
 MAKE = ['synthesize', *MODEL, '--n', '8', '--batch', '2', '--steps', '2']
 QUANTIZE = ['quantize', *MODEL, '--n', '6', '--batch', '2', '--steps', '2', '--unit-steps', '1', '--unit-batch', '4']
@@ -125,12 +125,6 @@ def run(finished, tmp_path):
     "A copy of it"
     return Path(shutil.copytree(finished, tmp_path/'r'))
 
-def told(capsys, command, *words):
-    "The command ends with status 2 and one line that holds `words`"
-    capsys.readouterr(); assert main([str(c) for c in command])==2
-    err = capsys.readouterr().err
-    assert err.startswith('error: ') and err.count('\n')==1 and all(w in err for w in words), err
-
 def flip(path:Path): raw = bytearray(path.read_bytes()); raw[-1] ^= 1; path.write_bytes(raw)
 def cut(path:Path): path.write_bytes(path.read_bytes()[:-9])
 
@@ -168,6 +162,14 @@ def test_config_of_another_version(run, capsys):
     (run/'config.json').write_text(json.dumps({**config, 'versions':{**config['versions'],'torch':'0.1'}}))
     assert main([*QUANTIZE,'--out',str(run)])==0 and f'torch {torch.__version__} (begun with 0.1)' in capsys.readouterr().err
     assert any(json.loads(l)['stage']=='versions' for l in (run/'metrics.jsonl').read_text().splitlines())
+
+@pytest.mark.parametrize('change,word', [(dict(weights_sha256='0'*16),'have changed since'), (dict(model=3),'names no network')])
+def test_altered_config(run, capsys, change, word):
+    config = json.loads((run/'config.json').read_text()); (run/'config.json').write_text(json.dumps(dict(config, **change)))
+    told(capsys, ['evaluate',run,'--data','digits'], word)
+
+def test_model_that_is_not_there(run, capsys):
+    (run/'model.safetensors').unlink(); told(capsys, ['evaluate',run,'--data','digits'], 'holds no quantized model yet')
 
 def test_half_a_line_of_metrics(run):
     lines = (run/'metrics.jsonl').read_text()

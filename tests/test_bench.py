@@ -1,25 +1,50 @@
-"The benchmark's two sides minimise the same losses and it writes its figures"
+"The benchmarks run and write their figures, what became slower is told, and a long run's memory is seen"
 import json, subprocess, sys
 from pathlib import Path
+import pytest
+from browsing import needs
+
+def quick(name, folder) -> dict: # what bench/NAME.py writes
+    "A quick run of a benchmark in `folder`, so that the stored figures stay"
+    subprocess.run([sys.executable, Path(__file__).parents[1]/f'bench/{name}.py', '--quick'], cwd=folder, check=True, capture_output=True)
+    return json.loads((folder/f'build/quick-{name}.json').read_text())
 
 def test_quick(tmp_path):
-    "It writes its figures; a stored ratio that is not reached fails, and is kept, unless it is another processor's"
-    out = tmp_path/'bench.json'
-    def run(): return subprocess.run([sys.executable, Path(__file__).parents[1]/'bench/bench.py', '--quick', '--out', out], capture_output=True, text=True)
-    assert run().returncode==0; found = json.loads(out.read_text())
-    stored = dict(found, ratios=dict(found['ratios'], reconstruction_plain_over_ours=100.)); out.write_text(json.dumps(stored))
-    failed = run(); assert failed.returncode==1 and 'reconstruction_plain_over_ours' in failed.stderr and json.loads(out.read_text())==stored
-    out.write_text(json.dumps(dict(stored, processor='another'))); assert run().returncode==0 and json.loads(out.read_text())!=stored
-    assert abs(found['agreement']['first_loss_ours']/found['agreement']['first_loss_plain']-1) < .02
+    "All ratios are there, and the two reconstructions come equally far"
+    found = quick('bench', tmp_path)
     assert set(found['ratios'])=={'synthesis_plain_over_ours','reconstruction_plain_over_ours','sadag_over_genie','whole_plain_over_fast'}
+    assert .5<found['agreement']['unit_error_ratio_ours_over_plain']<2
+
+@pytest.fixture
+def bench(root, monkeypatch):
+    "The benchmark as a module"
+    monkeypatch.syspath_prepend(root/'bench'); import bench
+    yield bench
+    del sys.modules['bench']
+
+@pytest.mark.parametrize('name,old,new,worse', [
+    ('sadag_over_genie',2.,2.2,False), ('sadag_over_genie',2.,2.4,True), ('sadag_over_genie',2.,1.,False),
+    ('synthesis_plain_over_ours',2.,1.8,False), ('synthesis_plain_over_ours',2.,1.7,True), ('synthesis_plain_over_ours',2.,4.,False)])
+def test_regressions(bench, name, old, new, worse):
+    "SADAG's cost may not rise, what the package gains may not fall, by more than 15 %; what was not stored is not compared"
+    assert bench.regressions({name:new, 'another':1.}, {name:old})==[f'{name}: {new:.2f}, stored {old:.2f}']*worse
+
+def test_a_slower_run_fails(bench, tmp_path):
+    "Beside figures of the same setting alone"
+    out = tmp_path/'stored.json'; slow,fast = (dict(ratios=dict(synthesis_plain_over_ours=r), processor='this') for r in (1.,2.))
+    bench.check(slow, ['processor'], out); out.write_text(json.dumps(fast))
+    with pytest.raises(SystemExit, match='stored.json by more than 15 %: synthesis_plain_over_ours: 1.00, stored 2.00'): bench.check(slow, ['processor'], out)
+    bench.check(dict(slow, processor='another'), ['processor'], out)
 
 def test_scaling(tmp_path):
     "Two ranks and one do the same two jobs"
-    out = tmp_path/'scaling.json'
-    subprocess.run([sys.executable, Path(__file__).parents[1]/'bench/scaling.py', '--quick', '--out', out], check=True, capture_output=True)
-    found = json.loads(out.read_text()); seconds = found['seconds']
-    assert found['ratios'].keys()==found['expected'].keys()==seconds['1'].keys()
-    for k,ratio in found['ratios'].items(): assert 0<ratio==seconds['1'][k]/seconds['2'][k]
+    found = quick('scaling', tmp_path)
+    for of in (*found['seconds'].values(), found['ratios'], found['expected']):
+        assert of.keys()=={'synthesis','reconstruction'} and min(of.values())>0
+
+@needs('g++')
+def test_compiled(tmp_path):
+    found = quick('compiled', tmp_path); assert found['compiling']>found['seconds']['compiled'] and found['ratio']>.5
 
 def test_mixed(tmp_path):
     "Mixed precision keeps to the uniform bits' cost, real images agree with real ones, and a stopped run goes on"

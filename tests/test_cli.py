@@ -1,9 +1,11 @@
 "The command line as a user types it: each verb in a process of its own, on the embedded network, with tiny budgets"
-import json, re, signal, subprocess, sys, time
+import inspect, json, re, signal, subprocess, sys, time
+from importlib import import_module
 import pytest, torch
+from commands import SADAG, told
+from sadag_nb.app.cli import BUDGETS, main, parser, spent
 
 VERBS = 'demo synthesize quantize finetune evaluate export report sweep sweeps search recipes version'.split()
-SADAG = [sys.executable, '-c', 'import sys; from sadag_nb.app.cli import main; sys.exit(main())']
 TINY = '--n 8 --steps 4'.split()
 MODEL = '--model resnet20-digits'.split()
 
@@ -20,32 +22,55 @@ def files(path): return {p.name for p in path.iterdir()}
 def there(tmp_path_factory):
     "A folder with a synthesize run in runs/a, and a quantize run on its images in runs/b"
     d = tmp_path_factory.mktemp('cli')
-    sadag('synthesize', *MODEL, '--recipe', 'sadag', *TINY, '--seed', 0, '--out', 'runs/a', cwd=d)
-    sadag('quantize', *MODEL, '--images', 'runs/a', '--bits', 'w2a2', '--unit-steps', 3, '--data', 'digits', '--seed', 0,
-          '--out', 'runs/b', cwd=d)
+    sadag('synthesize', *MODEL, '--recipe', 'sadag', *TINY, '--batch', 5, '--seed', 3, '--out', 'runs/a', cwd=d)
+    sadag('quantize', *MODEL, '--images', 'runs/a', '--bits', 'w2a2', '--symmetric', '--unit-steps', 3, '--unit-batch', 5,
+          '--views', 2, '--data', 'digits', '--seed', 4, '--out', 'runs/b', cwd=d)
     return d
 
 @pytest.mark.parametrize('verb', VERBS)
 def test_help_of_each_verb(verb, capsys):
-    from sadag_nb.app.cli import main
     with pytest.raises(SystemExit) as e: main([verb,'--help'])
     assert e.value.code==0 and f'usage: sadag {verb}' in capsys.readouterr().out
 
-def test_help_is_quick_and_lists_the_verbs(tmp_path):
-    start = time.monotonic(); text = sadag('--help', cwd=tmp_path)
-    assert time.monotonic()-start < 2
-    for verb in VERBS: assert re.search(rf'^ +{verb}\s+\w', text, re.M)
+HELP = '''
+import sys
+from sadag_nb.app.cli import main
+try: main(['--help'])
+finally: print('imported:', *{'torch','matplotlib','onnx'} & {m.split('.')[0] for m in sys.modules})
+'''
 
-def test_recipes_and_version(tmp_path):
+def test_help_lists_the_verbs_and_imports_nothing_slow():
+    text = subprocess.run([sys.executable, '-c', HELP], capture_output=True, text=True, check=True).stdout
+    for verb in VERBS: assert re.search(rf'^ +{verb}\s+\w', text, re.M)
+    assert text.endswith('\nimported:\n')
+
+@pytest.mark.parametrize('command,module,name', [
+    ('synthesize --model m --out o', 'pipeline', 'run_synthesize'), ('quantize --model m --out o', 'pipeline', 'run_quantize'),
+    ('finetune r --out o', 'pipeline', 'run_finetune'), ('sweep table1 --data d', 'sweep', 'run_sweep'),
+    ('search --model m --train t --out o', 'search', 'run_search'), ('demo', 'pipeline', 'demo')])
+def test_defaults_are_the_library_s(command, module, name):
+    "Where an option is not given, the function gets what it would take by itself"
+    of = inspect.signature(getattr(import_module(f'sadag_nb.app.{module}'), name)).parameters
+    options = spent(vars(parser().parse_args(command.split())))
+    assert of.keys()-{'widths'} == options.keys()-{'function','shared','resume','threads','examine'}
+    left = [k for k in options if k in of and of[k].default is not inspect.Parameter.empty]
+    assert {k:options[k] for k in left}=={k:of[k].default for k in left}
+
+def test_budget_fills_what_is_not_given():
+    options = spent(vars(parser().parse_args('quantize --model m --out o --budget fast --n 7'.split())))
+    assert {k:options[k] for k in BUDGETS['fast']}==BUDGETS['fast']|dict(n=7) and 'budget' not in options
+
+def test_recipes_sweeps_and_version(tmp_path):
     text = sadag('recipes', cwd=tmp_path)
     for name in ('sadag','genie','noise'): assert re.search(rf'^{name}: ', text, re.M)
+    assert re.search('^table1: .*5 seeds', sadag('sweeps', cwd=tmp_path), re.M)
     assert f'torch        {torch.__version__}' in sadag('version', cwd=tmp_path)
 
 def test_synthesize_writes_a_run(there):
     run = there/'runs/a'
     assert files(run) == {'config.json','images.safetensors','metrics.jsonl','result.json','figures','report.html'}
     config = read(run/'config.json')
-    assert (config['recipe'],config['seed'],config['n'],config['versions']['torch'])==('sadag',0,8,torch.__version__)
+    assert [config[k] for k in ('recipe','n','steps','batch','seed')]==['sadag',8,4,5,3] and config['versions']['torch']==torch.__version__
     assert {'synthesis_seconds','peak_mib'} == read(run/'result.json').keys()
     assert all(json.loads(l)['stage']=='synthesize' for l in (run/'metrics.jsonl').read_text().splitlines())
 
@@ -60,13 +85,15 @@ def test_quantize_writes_a_run(there):
     assert f"{result['top1']:.2f} %" in html and 'data:image/png;base64,' in html
     assert not re.search(r'(src|href)="?(http|figures)', html)     # self-contained
 
-def test_saved_model_is_the_one_reconstructed(there):
-    "Loaded again, the run's model gives bit for bit the logits of the same reconstruction done here"
+def test_options_reach_the_library(there):
+    "The runs' images, and the logits of their model loaded again, are bit for bit those of the same settings here"
     from sadag_nb.app.pipeline import open_calibration, open_run
+    from sadag_nb.quant.policy import Policy
     from sadag_nb.quant.reconstruct import quantize
-    run,net,loaded = open_run(there/'runs/b')
-    x = open_calibration(there/'runs/a', net.card, 8, 0)
-    again = quantize(net, x, 'w2a2', steps=3, batch=32, seed=0)
+    from sadag_nb.synth.synthesize import synthesize
+    _,net,loaded = open_run(there/'runs/b'); x = open_calibration(there/'runs/a', net.card, 8, 0)
+    assert torch.equal(synthesize(net, 'sadag', n=8, steps=4, batch=5, seed=3), x)
+    again = quantize(net, x, Policy('w2a2', symmetric=True), steps=3, batch=5, seed=4, views=2)
     with torch.no_grad(): assert torch.equal(again(x), loaded(x))
 
 def test_one_command_without_data(there):
@@ -86,27 +113,29 @@ def test_evaluate_and_report_again(there):
     sadag('evaluate', 'runs/b', '--data', 'digits', cwd=there)
     assert read(run/'result.json')['top1']==before['top1']     # the loaded model is the measured one
 
-def test_finetune_writes_a_run(there):
+def test_finetune_writes_a_run(there, capsys, monkeypatch):
     "A run that evaluate, export and report take, from one that stays as it was; the same command again changes nothing"
     before = {p:p.stat().st_mtime_ns for p in (there/'runs/b').rglob('*')}
-    command = ['finetune', 'runs/b', '--steps', 4, '--batch', 4, '--saq', 3, '--data', 'digits', '--out', 'runs/t']
+    how = '--steps 4 --batch 4 --lr .005 --rho .2 --saq --every 2 --views 2'.split()
+    command = ['finetune', 'runs/b', *how, '--data', 'digits', '--out', 'runs/t']
     out = sadag(*command, cwd=there); run = there/'runs/t'; result = read(run/'result.json')
     assert before=={p:p.stat().st_mtime_ns for p in (there/'runs/b').rglob('*')}
     assert files(run)==files(there/'runs/b') and f"{result['top1']:.2f} %" in out
     assert result['start_top1']==read(there/'runs/b/result.json')['top1'] and 'finetune_seconds' in result
-    config = read(run/'config.json'); assert (config['command'],config['saq'],config['bits'],config['run'])==('finetune',3,'w2a2','runs/b')
+    expected = dict(command='finetune', bits='w2a2', run='runs/b', steps=4, batch=4, lr=.005, rho=.2, saq=3, every=2, views=2)
+    assert expected.items() <= read(run/'config.json').items()
     made = (run/'model.safetensors').read_bytes(); sadag(*command, cwd=there)
     assert (run/'model.safetensors').read_bytes()==made!=(there/'runs/b/model.safetensors').read_bytes()
     sadag('export', 'runs/t', '--out', 't.safetensors', cwd=there); sadag('report', 'runs/t', cwd=there)
-    res = subprocess.run([*SADAG,'finetune','runs/a','--out','runs/n'], cwd=there, capture_output=True, text=True)
-    assert res.returncode==2 and 'a run of synthesize' in res.stderr and res.stderr.count('\n')==1 and not (there/'runs/n').exists()
+    monkeypatch.chdir(there); told(capsys, ['finetune','runs/a','--out','runs/n'], 'a run of synthesize')
+    assert not (there/'runs/n').exists()
 
 def test_few_real_images(there):
     sadag('quantize', *MODEL, '--images', 'digits-train', '--n', 8, '--unit-steps', 3, '--out', 'runs/real', cwd=there)
     assert (there/'runs/real/model.safetensors').is_file()
 
 def test_same_seed_same_images(there):
-    sadag('synthesize', *MODEL, *TINY, '--seed', 0, '--out', 'runs/again', cwd=there)
+    sadag('synthesize', *MODEL, *TINY, '--batch', 5, '--seed', 3, '--out', 'runs/again', cwd=there)
     assert (there/'runs/again/images.safetensors').read_bytes()==(there/'runs/a/images.safetensors').read_bytes()
 
 def test_stopped_run_goes_on(there):
@@ -124,11 +153,9 @@ def test_stopped_run_goes_on(there):
     a,b = ((there/'runs'/r/'images.safetensors').read_bytes() for r in ('stopped','whole'))
     assert a==b and not first.parent.exists()
 
-def test_other_settings_need_another_folder(there):
+def test_other_settings_need_another_folder(there, capsys, monkeypatch):
     before = {p:p.stat().st_mtime_ns for p in (there/'runs/a').rglob('*')}
-    res = subprocess.run([*SADAG, 'synthesize', *MODEL, '--n', '9', '--steps', '4', '--out', 'runs/a'], cwd=there,
-                         capture_output=True, text=True)
-    assert res.returncode==2 and 'n = 8, not 9' in res.stderr and '--out' in res.stderr and res.stderr.count('\n')==1
+    monkeypatch.chdir(there); told(capsys, ['synthesize', *MODEL, '--n', '9', '--steps', '4', '--out', 'runs/a'], 'n = 8, not 9', '--out')
     assert before=={p:p.stat().st_mtime_ns for p in (there/'runs/a').rglob('*')}
 
 def test_demo(there):

@@ -1,5 +1,5 @@
 "Two processes that torchrun starts, on the embedded network with tiny budgets: the same results as one, and what happens when one dies"
-import json, os, re, subprocess, time
+import json, os, re, subprocess
 import pytest, torch
 from sadag_nb.app.pipeline import run_quantize, run_synthesize
 from sadag_nb.app.sweep import run_sweep
@@ -11,12 +11,10 @@ IMAGES = dict(recipe='zeroq', n=12, steps=3, batch=4)
 UNITS = dict(bits='w4a4', unit_steps=3, unit_batch=4)
 CLI = '-m', 'sadag_nb.app.cli'
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope='module')
 def one_thread():
     "The two processes have one thread each, and so has what they are compared with"
-    before = torch.get_num_threads(); torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(1)
 
 def started(*program, cwd, ranks=2):
     "What came of a program in several processes, within a minute"
@@ -34,7 +32,7 @@ def errors(run): return [r['error'] for r in map(json.loads, (run/'metrics.jsonl
 @pytest.fixture(scope='module')
 def alone(tmp_path_factory):
     "The whole way in one process"
-    torch.set_num_threads(1); d = tmp_path_factory.mktemp('alone')/'run'
+    d = tmp_path_factory.mktemp('alone')/'run'
     return run_quantize(MODEL, str(d), device='cpu', data='digits', **IMAGES, **UNITS).path
 
 def test_two_ranks_quantize_as_one(alone, tmp_path):
@@ -101,18 +99,17 @@ module.{name} = dying
 sys.exit(main())
 '''
 def killed(tmp_path, module, name, *args):
-    "Start a command of which rank 1 is killed; returns seconds it took to end"
-    program = tmp_path/'dies.py'; program.write_text(DIES.format(module=module, name=name)); start = time.monotonic()
+    "Run a command of which rank 1 is killed: it ends, and says so"
+    program = tmp_path/'dies.py'; program.write_text(DIES.format(module=module, name=name))
     res = started(program, *args, '--model', MODEL, '--device', 'cpu', '--out', 'run', cwd=tmp_path)
     assert res.returncode!=0
     cause = res.stderr[res.stderr.index('Root Cause'):]
     assert re.search(r'rank\s+: 1 ', cause) and 'SIGKILL' in cause, res.stderr
-    return time.monotonic()-start
 
 def test_a_rank_dies_while_images_are_made(alone, tmp_path):
     "torchrun names it, and another number of ranks goes on from the finished batches to the same images"
     settings = dict(IMAGES, batch=3)
-    assert killed(tmp_path, 'synth.synthesize', 'save_tensors', 'synthesize', *options(**settings)) < 30
+    killed(tmp_path, 'synth.synthesize', 'save_tensors', 'synthesize', *options(**settings))
     kept = {p.name:p.stat().st_mtime_ns for p in (tmp_path/'run/images').iterdir()}
     assert {'00001.safetensors','00003.safetensors'} <= kept.keys()
     run = run_synthesize(MODEL, str(tmp_path/'run'), device='cpu', **settings)
@@ -122,15 +119,28 @@ def test_a_rank_dies_while_images_are_made(alone, tmp_path):
 def test_a_rank_dies_while_units_are_rebuilt(alone, tmp_path):
     "torchrun names it, and one process goes on from the finished unit"
     settings = dict(UNITS, images=alone)
-    assert killed(tmp_path, 'quant.reconstruct', '_rebuild', 'quantize', *options(**settings)) < 30
+    killed(tmp_path, 'quant.reconstruct', '_rebuild', 'quantize', *options(**settings))
     assert '00000.safetensors' in {p.name for p in (tmp_path/'run/units').iterdir()}
     run = run_quantize(MODEL, str(tmp_path/'run'), device='cpu', **dict(settings, images=str(alone)))
     assert errors(run.path)==pytest.approx(errors(alone), rel=.01)
 
+COUNTS = '''
+import os, sys
+import sadag_nb.app.sweep as sweep
+from sadag_nb.app.cli import main
+before = sweep.quantize
+def counted(*args, **kwargs):
+    with open('by'+os.environ['RANK'], 'a') as f: f.write('.')
+    return before(*args, **kwargs)
+sweep.quantize = counted
+sys.exit(main())
+'''
+
 def test_rows_of_a_sweep_are_dealt(tmp_path):
-    "Two ranks compute the table that one does"
-    what = dict(data='digits', model=MODEL, n=8, steps=2, unit_steps=2, device='cpu')
-    done(*CLI, 'sweep', 'recipes', '--out', 'two', *options(**what), '--cases', 'noise', '--bits', 'w4a4', '--seeds', 0, 1, cwd=tmp_path)
+    "Two ranks compute the table that one does, each its half"
+    what = dict(data='digits', model=MODEL, n=8, steps=2, unit_steps=2, device='cpu'); program = tmp_path/'counts.py'; program.write_text(COUNTS)
+    done(program, 'sweep', 'recipes', '--out', 'two', *options(**what), '--cases', 'noise', '--bits', 'w4a4', '--seeds', 0, 1, cwd=tmp_path)
+    assert [(tmp_path/f'by{rank}').read_text() for rank in range(2)]==['.','.']
     one = run_sweep('recipes', str(tmp_path/'one'), cases=['noise'], bits=['w4a4'], seeds=[0,1], **what)
     two = json.loads((tmp_path/'two/recipes.json').read_text())
     plain = lambda rows: [(r['case'],r['seed'],r['top1']) for r in rows]

@@ -155,6 +155,16 @@ def test_equations_are_typeset_or_refused(tools, tmp_path):
     page.write_text('<div class="arithmatex">\\[\\frac{1\\]</div>')
     with pytest.raises(SystemExit, match='page.html: KaTeX parse error'): docs.typeset(tmp_path, kept)
 
+def test_a_folder_of_something_else_stays(tools, tmp_path):
+    docs,*_ = tools; notes = tmp_path/'notes.txt'; notes.touch()
+    for place in (tmp_path,notes):
+        with pytest.raises(SystemExit, match='something else than a site'): docs.main(place)
+    assert notes.is_file() and docs.ours(tmp_path/'new')
+    notes.unlink(); assert docs.ours(tmp_path)
+
+@needs_npm
+def test_a_site_makes_way(tools, site): assert tools[0].ours(site)
+
 def test_npm_missing_is_said(tools, tmp_path, monkeypatch):
     docs,*_ = tools
     monkeypatch.setattr(docs, 'root', tmp_path); monkeypatch.setattr(docs.shutil, 'which', lambda name: None)

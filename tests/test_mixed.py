@@ -1,8 +1,8 @@
 "Mixed precision from outside: the command, what is refused before long work, and the formulas against independent ones"
-import itertools, json, subprocess, sys
+import itertools, json, subprocess
 import pytest, torch
 from torch import nn
-from sadag_nb.app.cli import main
+from commands import SADAG, told
 from sadag_nb.core import SadagError, frozen
 from sadag_nb.graph.trace import trace
 from sadag_nb.mixed import allocate as al, sensitivity as se
@@ -50,9 +50,7 @@ def test_refused(what, tables, capsys, monkeypatch):
     def long_work(*args, **kwargs): raise AssertionError('long work has begun')
     for name in ('synthesize','sensitivity','quantize'): monkeypatch.setattr(pipeline, name, long_work)
     monkeypatch.chdir(tables); options,words = BAD[what]
-    assert main([*DIGITS.split(), *options.split(), '--out', 'runs/x'])==2
-    err = capsys.readouterr().err
-    assert words in err and err.startswith('error: ') and err.count('\n')==1, err
+    told(capsys, [*DIGITS.split(), *options.split(), '--out', 'runs/x'], words)
     assert not (tables/'runs').exists()
 
 def test_solver_finds_nothing():
@@ -66,8 +64,7 @@ def test_solver_finds_nothing():
 
 def test_command(tmp_path):
     "Policy, figure and table are in the run folder; the same command goes on from them; the stored codes keep the limit"
-    command = [sys.executable, '-c', 'import sys; from sadag_nb.app.cli import main; sys.exit(main())', *DIGITS.split(),
-               *'--images digits-train --n 16 --bits auto --size 0.09MB --criterion trace --unit-steps 1 --out a'.split()]
+    command = [*SADAG, *DIGITS.split(), *'--images digits-train --n 16 --bits auto --size 0.09MB --criterion trace --unit-steps 1 --out a'.split()]
     out = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True); assert out.returncode==0, out.stderr
     run = tmp_path/'a'; policy,result = (json.loads((run/f).read_text()) for f in ('policy.json','result.json'))
     policy = Policy(**policy)

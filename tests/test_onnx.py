@@ -1,7 +1,9 @@
 "What ONNX Runtime computes from an exported file against the network itself, layer by layer and as a whole; bad input"
-import json, sys
+import json, re, subprocess, sys
 import onnx, pytest, torch
 from torch import nn
+from torch.nn import functional as F
+from commands import told
 from sadag_nb.app.cli import main
 from sadag_nb.app.pipeline import open_run, run_quantize, run_synthesize
 from sadag_nb.core import DataError, ModelError, SettingError, frozen, load_tensors, torchvision
@@ -48,10 +50,10 @@ def same(model, path, x, parts=1e-4):
     assert logits <= 1e-4*(1+model(x).abs().max())
 
 def agreeing(model, served, x, policy, least=.995, steps=2):
-    "The same answer for nearly all images; logits within two steps of their range in activation bits"
+    "The same answer for at least so many images, if that is asked; logits within two steps of their range in activation bits"
     with torch.no_grad(): y = torch.cat([model(b) for b in x.split(250)])
     z = torch.cat([served(b) for b in x.split(250)])
-    assert (z.argmax(1)==y.argmax(1)).float().mean() >= least
+    if least is not None: assert (z.argmax(1)==y.argmax(1)).float().mean() >= least
     assert (z-y).abs().max() <= steps*(y.max()-y.min())/(2**parse_bits(policy.bits).input-1)
 
 def pictures(net, n):
@@ -125,7 +127,7 @@ def test_networks_people_deploy(name, size, n, least, bits, tmp_path):
 def test_networks_people_use(name, tmp_path):
     "Depthwise, grouped and dense structure, relu6, silu, hardswish: random weights"
     q,x = random_network(name, 'w4a4', 64, 4); f = export_onnx(q, tmp_path/'q.onnx')
-    same(q, f, x); agreeing(q, OnnxNetwork(f), x, q.policy, least=0)
+    same(q, f, x); agreeing(q, OnnxNetwork(f), x, q.policy, least=None)
 
 def test_batch_is_free_and_metadata_tell(tmp_path):
     net = pretrained('resnet20-digits')
@@ -178,6 +180,26 @@ def test_unsupported_operator_is_named(tmp_path):
     net = nn.Sequential(conv, nn.BatchNorm2d(4), nn.CELU(), nn.Flatten(), nn.Linear(256,2)).eval()
     with pytest.raises(ModelError, match='`0`.*circular'): export(net)
     with pytest.raises(ModelError, match='prepare'): export_onnx(net, tmp_path/'q.onnx')
+    assert not list(tmp_path.iterdir())
+
+class Odd(nn.Module):
+    "Something that is done to a convolution's output"
+    def __init__(self, odd): super().__init__(); self.conv,self.linear,self.odd = nn.Conv2d(1,4,3,padding=1),nn.Linear(64,3),odd
+    def forward(self, x): return self.odd(self, self.conv(x))
+
+@pytest.mark.parametrize('odd,says', [
+    (lambda m,y: torch.add(y, y, alpha=2), 'add with alpha is not covered'),
+    (lambda m,y: F.avg_pool2d(y, 2, divisor_override=3), 'with a divisor of its own'),
+    (lambda m,y: F.adaptive_avg_pool2d(y, 3), 'from (8, 8) to (3, 3) has windows of several sizes'),
+    (lambda m,y: y.mean(0), 'mean over the images of a batch'), (lambda m,y: y.reshape(-1, 16), 'reshape mixes the images of a batch'),
+    (lambda m,y: m.linear(y.flatten(2)), '`linear`: Linear reads a tensor of 3 dimensions, not 2'),
+    (lambda m,y: y[:,0], 'with anything but slices of channels, rows and columns'),
+    (lambda m,y: F.pad(y, (1,1,1,1), value=1.), 'with constant 1.0 is not covered: only zeros are'),
+    (lambda m,y: y*y.size(1), 'mul reads something else than tensors')],
+    ids='alpha divisor windows mean reshape linear index pad size'.split())
+def test_unsupported_use_of_an_operator_is_named(odd, says, tmp_path):
+    with pytest.raises(ModelError, match=re.escape(says)+'.*; replace it in the network'):
+        export_onnx(trace(Odd(odd).eval(), (1,8,8)), tmp_path/'net.onnx')
     assert not list(tmp_path.iterdir())
 
 def test_library_without_two_bits(tmp_path, monkeypatch):
@@ -252,7 +274,7 @@ def test_packed_file_is_the_run_s(there):
 BAD = {
     'not a run':        ('export empty --out new.onnx', 'not a run folder'),
     'no such run':      ('export gone --out new.onnx', 'not a run folder'),
-    'neither of two':   ('export run --out new.tflite', '--out'),
+    'neither of two':   ('export run --out new.tflite', 'neither FILE.onnx nor FILE.safetensors'),
     'measure packed':   ('export run --out new.safetensors --measure', 'leave out --measure'),
     'images alone':     ('export images --out new.onnx', 'no quantized model'),
     'operator unknown': ('export odd --out new.onnx', '`part.erf`: erf has no counterpart'),
@@ -261,9 +283,9 @@ BAD = {
     'no such file':     ('evaluate gone.onnx --data digits', 'no such file'),
     'no ONNX':          ('evaluate text.onnx --data digits', 'cannot run text.onnx'),
     'not from here':    ('evaluate bare.onnx --data digits', 'sadag export'),
-    'other classes':    ('evaluate q.onnx --data animals', 'class'),
-    'other shape':      ('evaluate q.onnx --data cifar10:empty', 'cifar10|shape'),
-    'no such data':     ('evaluate q.onnx --data gone', 'gone'),
+    'other classes':    ('evaluate q.onnx --data animals', 'does not know (cat'),
+    'other shape':      ('evaluate q.onnx --data cifar10:empty', 'cifar10 cannot be read from folder'),
+    'no such data':     ('evaluate q.onnx --data gone', 'no such folder or archive: gone'),
     'batch zero':       ('evaluate q.onnx --data digits --batch 0', 'batch must be at least 1'),
 }
 
@@ -271,13 +293,9 @@ BAD = {
 def test_mistake(command, words, there, capsys, monkeypatch):
     "Status 2, one line that says what to change, and no file is left"
     monkeypatch.chdir(there); before = {p:p.stat().st_mtime_ns for p in there.rglob('*')}
-    assert main(command.split())==2
-    out,err = capsys.readouterr()
-    assert out=='' and err.startswith('error: ') and err.count('\n')==1 and len(err)<400, err
-    assert any(w in err for w in words.split('|')), err
+    told(capsys, command.split(), words)
     assert before=={p:p.stat().st_mtime_ns for p in there.rglob('*')}
 
 def test_importing_the_package_imports_no_onnx():
-    import subprocess
     code = "import sys, sadag_nb.all; print([m for m in sys.modules if m.split('.')[0] in ('onnx','onnxruntime')])"
     assert subprocess.run([sys.executable,'-c',code], capture_output=True, text=True).stdout.strip()=='[]'

@@ -3,10 +3,9 @@ import json, subprocess, sys
 from pathlib import Path
 
 def test_quick(tmp_path):
-    out = tmp_path/'onnx.json'
-    command = [sys.executable, Path(__file__).parents[1]/'bench/onnx_speed.py', '--quick', '--out', out]
-    subprocess.run(command, check=True, capture_output=True)
-    found = json.loads(out.read_text()); large,small = found['networks']['resnet18'],found['networks']['resnet20-cifar10']
+    command = [sys.executable, Path(__file__).parents[1]/'bench/onnx_speed.py', '--quick']
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    found = json.loads((tmp_path/'build/quick-onnx_speed.json').read_text()); large,small = found['networks']['resnet18'],found['networks']['resnet20-cifar10']
     assert large['w4a4']['smaller']>7 and large['w2a2']['smaller']>12 and small['w4a4']['bytes']<180e3
     assert all(large[b]['faster']>1 and large[b]['argmax']>=87 and small[b]['argmax']>=99 for b in ('w8a8','w4a4','w2a2'))
     assert 'onnxruntime' in found['versions'] and found['repeats']==10

@@ -1,9 +1,9 @@
 "A search in a process of its own: its table, its files, going on after a kill, and what it says to bad input"
-import json, subprocess, sys, time
+import json, subprocess
 import pytest
+from commands import SADAG, killed, told
 from sadag_nb.app.cli import main
 
-SADAG = [sys.executable,'-c','import sys; from sadag_nb.app.cli import main; sys.exit(main())']
 SMALL = ['--model','resnet20-digits','--train','digits-train','--held','64','--n','6','--rungs','2/1x1','3/1x2','--device','cpu','--threads','1']
 WIDE = ['--model','resnet20-digits','--data','digits','--n','6','--steps','3','--unit-steps','2','--device','cpu','--threads','1']
 
@@ -11,17 +11,13 @@ def result(folder): return json.loads((folder/'search.json').read_text())
 
 def test_killed_search_goes_on(tmp_path):
     "Killed in the midst of a trial and taken up, a search has the trials of an undisturbed one, and does no finished row again"
-    whole = subprocess.run([*SADAG,'search',*SMALL,'--trials','7','--out',str(tmp_path/'whole')], capture_output=True, text=True)
+    command = ['search',*SMALL,'--trials','7','--out']
+    whole = subprocess.run([*SADAG,*command,tmp_path/'whole'], capture_output=True, text=True)
     assert whole.returncode==0, whole.stderr
-    command = [*SADAG,'search',*SMALL,'--trials','7','--out',str(tmp_path/'killed')]; rows = tmp_path/'killed/rows'
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    for _ in range(600):
-        if rows.is_dir() and len(list(rows.glob('*.json')))>4: break
-        time.sleep(.1)
-    running.kill(); running.wait()
-    kept = {p:p.stat().st_mtime_ns for p in rows.glob('*.json')}
-    assert len(kept)>4 and len(result(tmp_path/'killed')['trials'])<7
-    done = subprocess.run(command, capture_output=True, text=True)
+    killed(5, [*command,tmp_path/'killed'])
+    kept = {p:p.stat().st_mtime_ns for p in (tmp_path/'killed/rows').glob('*.json')}
+    assert len(kept)==5 and 0<len(result(tmp_path/'killed')['trials'])<7
+    done = subprocess.run([*SADAG,*command,tmp_path/'killed'], capture_output=True, text=True)
     assert done.returncode==0 and all(p.stat().st_mtime_ns==t for p,t in kept.items()), done.stderr
     a,b = (result(tmp_path/f) for f in ('whole','killed'))
     assert a['trials']==b['trials'] and len(a['trials'])==7 and {'genie','sadag'}<={t['name'] for t in a['trials']}
@@ -44,8 +40,7 @@ def test_winner_is_confirmed(tmp_path):
     (['--bits','w9a9'], '2 to 8'), (['--rungs','3/3x2','2/3x2'], 'cheapest first'), (['--rungs','0/3x2'], 'steps must be at least 1'),
     (['--train','nowhere'], 'no such folder'), (['--model','resnet21-digits'], 'did you mean')])
 def test_bad_input(tmp_path, capsys, args, says):
-    status = main(['search',*SMALL,'--out',str(tmp_path/'o'),*args]); err = capsys.readouterr().err
-    assert status==2 and says in err and err.count('\n')==1
+    told(capsys, ['search',*SMALL,'--out',tmp_path/'o',*args], says)
     assert not (tmp_path/'o').exists()
 
 def test_bad_rung(capsys):
@@ -55,4 +50,7 @@ def test_bad_rung(capsys):
 def test_other_settings_need_another_folder(tmp_path, capsys):
     from sadag_nb.core import write_text
     (tmp_path/'other').mkdir(); write_text(tmp_path/'other/notes.txt', 'mine')
-    assert main(['search',*SMALL,'--out',str(tmp_path/'other')])==2 and 'holds other files' in capsys.readouterr().err
+    told(capsys, ['search',*SMALL,'--out',tmp_path/'other'], 'holds other files')
+    command = ['search',*SMALL,'--trials','1','--out',str(tmp_path/'search')]; assert main(command)==0
+    before = (tmp_path/'search/search.json').read_bytes()
+    told(capsys, [*command,'--seed','1'], 'seed = 0, not 1'); assert (tmp_path/'search/search.json').read_bytes()==before

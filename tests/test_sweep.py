@@ -1,9 +1,9 @@
 "A sweep in a process of its own: its table, its files, going on after a kill, and what it says to bad input"
-import json, subprocess, sys, time
+import json, subprocess
 import pytest
+from commands import SADAG, killed, told
 from sadag_nb.app.cli import main
 
-SADAG = [sys.executable,'-c','import sys; from sadag_nb.app.cli import main; sys.exit(main())']
 SMALL = ['--model','resnet20-digits','--data','digits','--n','6','--steps','3','--unit-steps','2','--device','cpu','--threads','1']
 
 def sadag(*args, **kwargs):
@@ -20,21 +20,21 @@ def test_table_and_files(tmp_path):
     assert (tmp_path/'table6-diversity-x-0.png').read_bytes()[:4]==b'\x89PNG'
 
 def test_killed_sweep_goes_on(tmp_path):
-    args = [*SADAG,'sweep','figure1',*SMALL,'--out',str(tmp_path)]
-    running,rows = subprocess.Popen(args, stdout=subprocess.DEVNULL),tmp_path/'rows'
-    for _ in range(600):
-        if rows.is_dir() and len(list(rows.glob('*.json')))>1: break
-        time.sleep(.1)
-    running.kill(); running.wait()
-    kept = {p:p.stat().st_mtime_ns for p in rows.glob('*.json')}
-    assert 1<len(kept)
-    assert subprocess.run(args, stdout=subprocess.DEVNULL).returncode==0
+    command,rows = ['sweep','figure1',*SMALL,'--out',tmp_path],tmp_path/'rows'; killed(2, command)
+    kept = {p:p.stat().st_mtime_ns for p in rows.glob('*.json')}; assert len(kept)==2
+    assert sadag(*command).returncode==0
     assert all(p.stat().st_mtime_ns==t for p,t in kept.items()) and len(list(rows.glob('*.json')))==6
+
+def test_examined(tmp_path):
+    "Fewer real images than are asked for are all taken"
+    args = ['sweep','recipes',*SMALL,'--bits','w2a2','--cases','noise','--seeds','0','--train','digits-train','--examine','--out',str(tmp_path)]
+    assert main(args)==0
+    row, = json.loads((tmp_path/'recipes.json').read_text())['rows']; assert {'match','gap'} <= row.keys()
 
 @pytest.mark.parametrize('args,says', [
     (['tabel1'], "did you mean 'table1'?"), (['table1'], 'give --train'), (['table6','--cases','diversity x 3'], 'did you mean'),
-    (['table6','--n','0'], 'n must be at least 1'), (['table6','--bits','w9a9'], '2 to 8'), (['table6','--data','nowhere'], 'no such folder')])
+    (['table6','--n','0'], 'n must be at least 1'), (['table6','--bits','w9a9'], '2 to 8'), (['table6','--data','nowhere'], 'no such folder'),
+    (['recipes','--cases','noise','--examine'], '--examine compares with real images')])
 def test_bad_input(tmp_path, capsys, args, says):
-    status = main(['sweep',args[0],*SMALL,'--out',str(tmp_path/'o'),*args[1:]]); err = capsys.readouterr().err
-    assert status==2 and says in err and err.count('\n')==1
+    told(capsys, ['sweep',args[0],*SMALL,'--out',tmp_path/'o',*args[1:]], says)
     assert not list(tmp_path.rglob('*.json'))

@@ -73,6 +73,11 @@ def typeset(site:Path, node_modules:Path):
         put = lambda m: f"<{m[1]} class=\"equation\">{made[m[2].strip()[2:-2],m[1]=='div']['html']}</{m[1]}>"
         p.write_text(MATH.sub(put, t), encoding='utf-8')
 
+def ours(folder:Path) -> bool:
+    "Whether nothing else than a site that was built here is lost with `folder`"
+    if not folder.is_dir(): return not folder.exists()
+    return not any(folder.iterdir()) or all((folder/f).is_file() for f in ('search.json','demo/demo.json'))
+
 def build(out:Path):
     notebooks = (p for p in cfg.nbs_path.rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
     node_modules = packages(); pages = [Page(p) for p in sorted(notebooks, key=order)]
@@ -85,6 +90,7 @@ def build(out:Path):
 
 def main(out:Path):
     "Build the site into `out`; another build at the same time waits for its turn"
+    if not ours(out): raise SystemExit(f'docs: {out} holds something else than a site built here, which would be deleted: give another folder')
     work.parent.mkdir(exist_ok=True)
     with FileLock(work.with_suffix('.lock')): build(out)
 

@@ -2,13 +2,15 @@
 
 Each mutant is one change by cosmic-ray's operators, drawn with a fixed seed; `against_package` runs the notebook on it.
 The table goes to tools/mutants.json, module by module, with the survivors: each is a missing assertion, or changes nothing.
-Fails if fewer than 80 % of all in the table are killed."""
-import argparse, ast, importlib, importlib.abc, importlib.util, json, os, random, signal, sys, tempfile, time
+All of quant/ and synth/ belong there; without names those are tried that have no row, or one of other code than there is now.
+Fails if such a module is left, or if fewer than 80 % of all mutants are killed."""
+import argparse, ast, hashlib, importlib, importlib.abc, importlib.util, json, os, random, signal, sys, tempfile, time
 from functools import cache
 from pathlib import Path
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator
+from execnb.nbio import read_nb
 from nbdev.config import get_config
 from against_package import judging, module_of
 from run_notebooks import run
@@ -67,11 +69,19 @@ def preload():
     importlib.import_module(f'{cfg.lib_path.name}.all')
     for m in [m for m in sys.modules if m.split('.')[0]==cfg.lib_path.name]: del sys.modules[m]
 
+def source_of(module:str) -> str:
+    "The text of the module"
+    return (cfg.config_path/(module.replace('.', '/')+'.py')).read_text(encoding='utf-8')
+
+def judged_code(path:Path) -> str: # a short hash
+    "What decides the row of the notebook at `path`: its module and its cells"
+    cells = [c.source for c in read_nb(path).cells if c.cell_type=='code']
+    return hashlib.sha256('\0'.join([source_of(module_of(path)), *cells]).encode()).hexdigest()[:16]
+
 def tried(path:Path, sample:int, seed:int) -> dict: # what the table says of the module
     "Draw mutants of the notebook's module and let the notebook judge them"
     preload()
-    nb,module = judging(path),module_of(path)
-    file = cfg.config_path/(module.replace('.', '/')+'.py'); source = file.read_text(encoding='utf-8')
+    nb,module,of = judging(path),module_of(path),judged_code(path); source = source_of(module)
     every = mutants(source); drawn = sorted(random.Random(f'{seed} {module}').sample(every, min(sample, len(every))), key=lambda m: m[2])
     start = time.monotonic()
     if notices(nb, path, module, source, 600)!='survived': raise SystemExit(f'{path.name} fails on the module as it is')
@@ -81,35 +91,44 @@ def tried(path:Path, sample:int, seed:int) -> dict: # what the table says of the
         rows.append((notices(nb, path, module, changed, limit), name, line, difference(source, changed)))
         print(f'{module}:{line} {name}: {rows[-1][0]}', flush=True)
     alive = [dict(operator=n, was=was, became=now) for what,n,_,(was,now) in rows if what=='survived']
-    return dict(mutants=len(every), drawn=len(rows), killed=len(rows)-len(alive), survivors=alive)
+    return dict(of=of, mutants=len(every), drawn=len(rows), killed=len(rows)-len(alive), survivors=alive)
 
 def difference(old:str, new:str) -> tuple[str,str]: # the line before and after
     "The line that differs"
     return next((a.strip(),b.strip()) for a,b in zip(old.splitlines(), new.splitlines()) if a!=b)
 
-def entered(module:str, row:dict) -> dict: # the whole table
-    "Put a module's row into the table"
-    rows = json.loads(table.read_text(encoding='utf-8')) if table.is_file() else {}
-    rows = dict(sorted({**rows, module:row}.items()))
-    new = table.with_suffix('.new'); new.write_text(json.dumps(rows, indent=1)+'\n', encoding='utf-8'); new.replace(table)
-    return rows
+def stored() -> dict: # row of each module
+    "The table as it is"
+    return json.loads(table.read_text(encoding='utf-8')) if table.is_file() else {}
 
-def told(rows:dict) -> float: # share of all that were killed
+def enter(module:str, row:dict):
+    "Put a module's row into the table"
+    rows = dict(sorted({**stored(), module:row}.items()))
+    new = table.with_suffix('.new'); new.write_text(json.dumps(rows, indent=1)+'\n', encoding='utf-8'); new.replace(table)
+
+def current(path:Path) -> dict|None: # its row
+    "What the table says of the notebook's module, if that is of the code there is now"
+    row = stored().get(module_of(path), {})
+    return row if row.get('of')==judged_code(path) else None
+
+def told(paths:list) -> bool: # whether all rows are current, and enough is killed
     "Print the table's figures, module by module"
-    drawn,killed = (sum(r[k] for r in rows.values()) for k in ('drawn','killed'))
-    for m,r in rows.items(): print(f"{m:40} {r['killed']:3} of {r['drawn']:3} killed")
-    print(f'{killed} of {drawn} killed: {killed/drawn:.0%}')
-    return killed/drawn
+    rows = {module_of(p):current(p) for p in paths}
+    for m,r in rows.items(): print(f'{m:40} ' + (f"{r['killed']:3} of {r['drawn']:3} killed" if r else 'not current'))
+    drawn,killed = (sum(r[k] for r in rows.values() if r) for k in ('drawn','killed'))
+    print(f'{killed} of {drawn} killed: {killed/max(1,drawn):.0%}')
+    return all(rows.values()) and killed>=.8*drawn
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('notebooks', nargs='*', help='all of quant/ and synth/ by default'); p.add_argument('--seed', type=int, default=0)
+    p.add_argument('notebooks', nargs='*', help='by default those of quant/ and synth/ whose row is not current'); p.add_argument('--seed', type=int, default=0)
     p.add_argument('--sample', type=int, default=24, help='mutants of each module')
     args = p.parse_args()
-    paths = [Path(n).resolve() for n in args.notebooks] or [p for d in ('quant','synth') for p in sorted((cfg.nbs_path/d).glob('*.ipynb'))]
+    every = [p for d in ('quant','synth') for p in sorted((cfg.nbs_path/d).glob('*.ipynb'))]
+    paths = [Path(n).resolve() for n in args.notebooks] or [p for p in every if not current(p)]
     with tempfile.TemporaryDirectory() as tmp:
         tempfile.tempdir = tmp # what the notebooks leave when they are stopped goes with it
-        for path in paths: rows = entered(module_of(path), tried(path, args.sample, args.seed))
-    sys.exit(told(rows)<.8)
+        for path in paths: enter(module_of(path), tried(path, args.sample, args.seed))
+    sys.exit(not told(every))
 
 if __name__=='__main__': main()

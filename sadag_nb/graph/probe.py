@@ -161,7 +161,7 @@ def _overwritable(x, graph:fx.GraphModule) -> bool: # x: what a node reads
 
 def _add(x:Tensor, y) -> Tensor:
     "x+y, in x if it has the sum's type"
-    return x.add_(y) if x.dtype==torch.result_type(x,y) else x+y
+    return x.add_(y) if x.dtype==torch.promote_types(x.dtype, getattr(y,'dtype',x.dtype)) else x+y
 
 def _in_place(graph:fx.GraphModule):
     "Let rectifiers and sums write over inputs that are not needed any more"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch, torch.fx as fx
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
-from ..core import DataError, ModelError, frozen, generator, load_tensors, reading, save_tensors
+from ..core import DataError, ModelError, frozen, generator, load_tensors, reading, save_tensors, warn
 from ..deploy.pack import packed_state, unpacked_state
 from ..graph.trace import MAXPOOL, BatchNorm, Layer, clamp_limits, clone, fold, kind_of, module_of, nodes_of, trace
 from ..graph.units import units
@@ -136,6 +136,7 @@ def prepare(graph:fx.GraphModule, # from `trace`
     "`graph` with batch norm folded and quantizers on weights and edges"
     policy = Policy(policy) if isinstance(policy,str) else policy
     bits,model = policy.resolve(graph),clone(graph)
+    if init and (left := _left_out(graph)): warn(f"{', '.join(left)}: stays in full precision, as only nn.Conv2d and nn.Linear are quantized")
     _quantize_edges(model, policy)
     if init: _fit_to_norms(model)
     model = fold(model)
@@ -145,6 +146,12 @@ def prepare(graph:fx.GraphModule, # from `trace`
         parametrize.register_parametrization(layer, 'weight', Nearest(grid))
     model.policy,model.ends = policy,[u.end for u in units(fold(graph))]
     return frozen(model)
+
+def _left_out(graph:fx.GraphModule) -> list[str]:
+    "Modules that have weights and are no layers"
+    called = {n.target:module_of(n,graph) for n in graph.graph.nodes if n.op=='call_module'}
+    return [f'{n} ({type(m).__name__})' for n,m in called.items() if not isinstance(m, (*Layer,*BatchNorm)) and any(p.ndim>1 for p in m.parameters())]
+
 
 # %% ../../nbs/quant/24_prepare.ipynb #35ec24cb
 def _grid(w:Tensor, bits:int, symmetric:bool, init:bool) -> Grid:

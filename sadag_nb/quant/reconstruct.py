@@ -272,10 +272,10 @@ def _unit(unit:Unit, full:Unit, x:Tensor, xq:Tensor, s:_Settings, progress, log,
     return target,out
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #e4a03614
-def checked_images(images:Tensor, # (n, c, h, w)
-                   shape:tuple) -> Tensor: # (c, h, w), what the network takes; float32
+def checked_images(images:Tensor, # (n, ...)
+                   shape:tuple) -> Tensor: # of what the network takes, (c, h, w); float32
     "The images, if they fit the network; else `DataError`"
-    if not isinstance(images,Tensor) or images.ndim!=4 or tuple(images.shape[1:])!=tuple(shape) or not len(images):
+    if not isinstance(images,Tensor) or tuple(images.shape[1:])!=tuple(shape) or not len(images):
         got = tuple(images.shape) if isinstance(images,Tensor) else type(images).__name__
         raise DataError(f"images must be a tensor of shape (n, {', '.join(map(str,shape))}), not {got}")
     if images.is_complex() or not images.isfinite().all(): raise DataError("images hold NaN or infinite values: give others")

@@ -1,0 +1,42 @@
+"""Whether torch.compile pays: python bench/compiled.py [--quick] [--out FILE]
+
+Forward and backward of the probed ResNet-20, most of a synthesis step, as it is and compiled, on the same images, by turns. Compiling takes
+seconds too, so the figure is the number of steps from which on it pays. Swinging convolutions draw their shift in Python, so this is the
+network without them; PyTorch needs a C++ compiler for it. Nothing else may run on the machine meanwhile."""
+import argparse, json, statistics, time
+import torch
+from sadag_nb.core import versions, write_text
+from sadag_nb.graph.probe import probe
+from sadag_nb.graph.trace import trace
+from sadag_nb.models.zoo import pretrained
+
+
+def step(network, x):
+    "Seconds of one forward and backward, and the gradient at the images"
+    start = time.perf_counter(); x.grad = None
+    r = network(x)
+    (sum(m.square().mean() for m in r.means) + sum((v - 1).square().mean() for v in r.variances)).backward()
+    return time.perf_counter() - start, x.grad
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--quick', action='store_true', help='a few steps only, to see that it runs')
+    parser.add_argument('--out', help='where the figures are written (default: bench/compiled.json; build/quick-compiled.json with --quick)')
+    a = parser.parse_args(); n, turns = (8, 2) if a.quick else (128, 20)
+    net = pretrained('resnet20-cifar10'); plain = probe(trace(net)).to(memory_format=torch.channels_last)
+    compiled = torch.compile(plain, fullgraph=True)
+    x = torch.randn(n, *net.card.shape, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=torch.channels_last).requires_grad_()
+    first = {k: step(f, x)[0] for k, f in (('plain', plain), ('compiled', compiled))}
+    same = torch.cosine_similarity(step(plain, x)[1].flatten(), step(compiled, x)[1].flatten(), dim=0).item()
+    assert same > .999, f'the compiled network has other gradients: their cosine is {same:.4f}'
+    rows = [[step(f, x)[0] for f in (plain, compiled)] for _ in range(turns)]
+    seconds = dict(zip(('plain', 'compiled'), map(statistics.median, zip(*rows)))); gain = seconds['plain'] - seconds['compiled']
+    found = dict(seconds=seconds, compiling=first['compiled'] - seconds['compiled'], ratio=seconds['plain'] / seconds['compiled'],
+                 pays_after=(first['compiled'] - seconds['compiled']) / gain if gain > 0 else None, images=n, versions=versions())
+    print(json.dumps({k: found[k] for k in ('seconds', 'compiling', 'ratio', 'pays_after')}, indent=1))
+    out = a.out or ('build/quick-compiled.json' if a.quick else 'bench/compiled.json')
+    write_text(out, json.dumps(found, indent=1)); print('written to', out)
+
+
+if __name__ == '__main__': main()
