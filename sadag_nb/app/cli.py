@@ -152,6 +152,7 @@ def telling(module:str, name:str):
 # %% ../../nbs/app/72_cli.ipynb #cbc8ceca
 def recipes():
     "Print each recipe's name, source of images, loss terms and origin"
+    from sadag_nb.synth import priors # noqa: F401 registers its recipe
     from sadag_nb.synth.recipes import recipe_table
     print(recipe_table())
 
@@ -284,7 +285,7 @@ def search_options(p):
     p.opt('--bits', 'w2a2', 'bits of weights and activations')
     p.opt('--n', 128, 'calibration images')
     p.add_argument('--rungs', nargs='+', type=rung, metavar='STEPS/UNIT_STEPSxSEEDS',
-                   help='budgets, cheapest first; the best third goes on to the next (default: 60/60x1 150/150x2 300/400x3)')
+                   help='budgets, cheapest first; the best third goes on to the next (default: 300/100x1 300/400x3)')
     p.opt('--seed', 0, 'seed of what is drawn')
 
 def report_options(p):

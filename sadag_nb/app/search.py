@@ -24,7 +24,6 @@ from .sweep import ALGORITHM, Bench, Budget, Case, machine, recipe_from, row_of
 from ..core import DataError, RunError, SadagError, SettingError, at_least, generator, versions, write_text
 from ..models.datasets import NAMED, Images, open_images, loader, top1
 from ..quant.policy import parse_bits
-from ..synth import priors # noqa: F401 registers its terms
 from ..synth.recipes import RECIPES, TERMS, Phase, Recipe, get_recipe
 from ..synth.source import SOURCES
 
@@ -97,7 +96,7 @@ def published() -> dict: # name -> values
     return {n:p for n,r in RECIPES.items() if (p := params_of(r))}
 
 # %% ../../nbs/app/77_search.ipynb #9bc96541
-RUNGS = ((60,60,1),(150,150,2),(300,400,3)) # synthesis steps a batch, reconstruction steps a unit, seeds
+RUNGS = ((300,100,1),(300,400,3)) # synthesis steps a batch, reconstruction steps a unit, seeds
 ETA,FIRST_SEED,TO_THE_TOP = 3,10,('genie','sadag')
 
 def check_rungs(rungs) -> tuple: # as `RUNGS`

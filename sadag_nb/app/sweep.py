@@ -28,7 +28,6 @@ from ..models.datasets import Images, calibration, loader, top1
 from ..quant.policy import parse_bits
 from ..quant.prepare import load_quantized, prepare, save_quantized
 from ..quant.reconstruct import check_views, quantize
-from ..synth import priors # noqa: F401 registers its terms
 from ..synth.recipes import RECIPES, Phase, Recipe, get_recipe
 from ..synth.select import SELECTIONS, gradient_factors, select
 from ..synth.synthesize import synthesize

@@ -22,6 +22,7 @@ from ..quant.policy import Policy
 from ..quant.prepare import prepare
 from ..quant.reconstruct import reconstruct
 from ..quant.uniform import search_grid
+from . import priors # noqa: F401 registers its terms
 from .bn_statistics import channel_weights
 from .gradient_matching import Gradients, Stacked, curved, layer_factors, matched_cosine, per_sample, stacked, together, worst_direction
 from .label_terms import crops, slack_margins
