@@ -61,7 +61,7 @@ def at_least(low:float, # smallest accepted value; from 1 on settings are counts
         if not isinstance(v,kind) or isinstance(v,bool) or not v>=low:
             raise SettingError(f"{k} must be at least {low}{', a whole number' if kind is Integral and isinstance(v,float) else ''}, not {v!r}")
 
-def first_line(e:BaseException) -> str:
+def first_line(e:BaseException) -> str: # e: an error
     "What an error says, in a line"
     return next(iter(str(e).splitlines()), 'no message')
 

@@ -177,7 +177,7 @@ def row_of(bench:Bench, case:Case, bits:str, seed:int) -> dict:
     bench.clear(key)
     return row
 
-def kept_row(file:Path) -> dict|None:
+def kept_row(file:Path) -> dict|None: # JSON file of the row
     "A row that was computed before; one that is no JSON any more counts as none"
     try: return read_json(file) if file.is_file() else None
     except RunError: return None
