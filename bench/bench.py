@@ -69,23 +69,20 @@ def our_losses(model, recipe, n, steps, seed):
     return {r['step']: r['bn'] for r in rows}
 
 
-class PlainQuantizer(torch.nn.Module):
+class PlainQuantizer(ActivationQuantizer):
     "Learned step size, its straight-through estimator left to autograd, one random number an element for dropping"
-    def __init__(self, q):
-        super().__init__(); self.q = q
     def forward(self, x):
-        if not self.q.on: return x
-        step = self.q.step(); u = x / step
+        if not self.on: return x
+        step = self.step(); u = x / step
         u = u + (u.round() - u).detach()
-        y = torch.clamp(u, self.q.low - self.q.zero_point, self.q.high - self.q.zero_point) * step
-        return torch.where(torch.rand_like(x) < .5, x, y) if self.q.dropping else y
+        y = torch.clamp(u, self.low - self.zero_point, self.high - self.zero_point) * step
+        return torch.where(torch.rand_like(x) < .5, x, y) if self.dropping else y
 
 
 def plain_reconstruct(net, images, bits, steps, batch, seed):
     "Unit-wise reconstruction as one would first write it; returns the units' errors"
     model, original = prepare(trace(net), bits), units(fold(trace(net)))
-    for name, m in list(model.named_modules()):
-        if isinstance(m, ActivationQuantizer): model.set_submodule(name, PlainQuantizer(m))
+    for q in quantizers(model): q.__class__ = PlainQuantizer
     pieces, errors = cut(model, model.ends), []
     def through(some, x):
         for u in some: x = u.module(x)
@@ -178,9 +175,9 @@ def main():
     parser.add_argument('--one', help=argparse.SUPPRESS); parser.add_argument('--size', nargs=2, type=int, help=argparse.SUPPRESS)
     a = parser.parse_args()
     if a.one: return print(json.dumps(synthesis(a.one, *a.size)))
-    n, steps, unit_steps, turns = (16, 6, 2, 1) if a.quick else (128, 36, 400, 3)
+    n, steps, unit_steps, turns = (32, 6, 2, 1) if a.quick else (128, 36, 400, 3)
     seconds, loss = by_turns(('plain', 'genie', 'sadag', 'fast'), turns, n, steps); t = {f'synthesis {k}': v for k, v in seconds.items()}
-    net = pretrained('resnet20-cifar10'); x = torch.randn(n, *net.card.shape); result = {}
+    net = pretrained('resnet20-cifar10'); x = torch.randn(n, *net.card.shape, generator=torch.Generator().manual_seed(0)); result = {}
     fast, standard = BUDGETS['fast'], BUDGETS['standard']
     for name, f, y, k in (('plain', plain_reconstruct, x, unit_steps), ('ours', our_reconstruct, x, unit_steps), # ours changes how the process keeps memory
                           ('fast', our_reconstruct, mirrored(x), -(-unit_steps * fast['unit_steps'] // standard['unit_steps']))):

@@ -28,13 +28,13 @@ def main():
     net = pretrained('resnet20-cifar10'); plain = probe(trace(net)).to(memory_format=torch.channels_last)
     compiled = torch.compile(plain, fullgraph=True)
     x = torch.randn(n, *net.card.shape, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=torch.channels_last).requires_grad_()
-    first = {k: step(f, x)[0] for k, f in (('plain', plain), ('compiled', compiled))}
+    first = step(compiled, x)[0]
     same = torch.cosine_similarity(step(plain, x)[1].flatten(), step(compiled, x)[1].flatten(), dim=0).item()
     assert same > .999, f'the compiled network has other gradients: their cosine is {same:.4f}'
     rows = [[step(f, x)[0] for f in (plain, compiled)] for _ in range(turns)]
-    seconds = dict(zip(('plain', 'compiled'), map(statistics.median, zip(*rows)))); gain = seconds['plain'] - seconds['compiled']
-    found = dict(seconds=seconds, compiling=first['compiled'] - seconds['compiled'], ratio=seconds['plain'] / seconds['compiled'],
-                 pays_after=(first['compiled'] - seconds['compiled']) / gain if gain > 0 else None, images=n, versions=versions())
+    before, after = map(statistics.median, zip(*rows)); gain, compiling = before - after, first - after
+    found = dict(seconds=dict(plain=before, compiled=after), compiling=compiling, ratio=before / after,
+                 pays_after=compiling / gain if gain > 0 else None, images=n, versions=versions())
     print(json.dumps({k: found[k] for k in ('seconds', 'compiling', 'ratio', 'pays_after')}, indent=1))
     out = a.out or ('build/quick-compiled.json' if a.quick else 'bench/compiled.json')
     write_text(out, json.dumps(found, indent=1)); print('written to', out)

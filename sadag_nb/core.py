@@ -72,7 +72,6 @@ def nearest_name(what:str, name:str, known) -> str: # what it names, for the err
     if not near: raise SettingError(f"no {what} is called {name!r}, there are none")
     raise SettingError(f"no {what} is called {name!r}: did you mean {near[0]!r}?{'' if len(known)>16 else ' There are '+', '.join(known)}")
 
-
 # %% ../nbs/00_core.ipynb #f797d008
 def warn(text:str):
     "A line on stderr"

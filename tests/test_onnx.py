@@ -194,7 +194,7 @@ class Odd(nn.Module):
     (lambda m,y: y.mean(0), 'mean over the images of a batch'), (lambda m,y: y.reshape(-1, 16), 'reshape mixes the images of a batch'),
     (lambda m,y: m.linear(y.flatten(2)), '`linear`: Linear reads a tensor of 3 dimensions, not 2'),
     (lambda m,y: y[:,0], 'with anything but slices of channels, rows and columns'),
-    (lambda m,y: F.pad(y, (1,1,1,1), value=1.), 'with constant 1.0 is not covered: only zeros are'),
+    (lambda m,y: F.pad(y, pad=(1,1,1,1), value=1.), 'with constant 1.0 is not covered: only zeros are'),
     (lambda m,y: y*y.size(1), 'mul reads something else than tensors')],
     ids='alpha divisor windows mean reshape linear index pad size'.split())
 def test_unsupported_use_of_an_operator_is_named(odd, says, tmp_path):

@@ -152,7 +152,6 @@ def telling(module:str, name:str):
 # %% ../../nbs/app/72_cli.ipynb #cbc8ceca
 def recipes():
     "Print each recipe's name, source of images, loss terms and origin"
-    from sadag_nb.synth import priors # noqa: F401 registers its recipe
     from sadag_nb.synth.recipes import recipe_table
     print(recipe_table())
 

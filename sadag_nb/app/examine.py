@@ -18,7 +18,7 @@ from .sweep import VALIDATION, data_key, kept_row
 from ..core import DataError, Progress, load_tensors, read_json, write_text
 from ..graph.probe import Reading, features, probe
 from ..graph.trace import fold, trace
-from ..models.datasets import calibration, count
+from ..models.datasets import available, calibration
 from ..models.zoo import pretrained
 from ..quant.prepare import load_quantized, prepare
 from ..sharp.taylor import ReconstructionLoss, perturbation, slope_at
@@ -110,7 +110,7 @@ def examine(out:str, # the sweep's folder
     "Examine each calibration set and calibrated network that a sweep left behind"
     file = Path(out)/f'{sweep}.json'
     if not file.is_file(): raise DataError(f"no results in {file}: run `sadag sweep {sweep}` first")
-    found = read_json(file); net = pretrained(found['model'], weights); n = min(n, count(train, net.card)); of = dict(train=data_key(train), n=n, seed=seed)
+    found = read_json(file); net = pretrained(found['model'], weights); n = min(n, available(train, net.card)); of = dict(train=data_key(train), n=n, seed=seed)
     if weights_sha256(net)!=found['weights_sha256']: raise DataError(f"the sweep in {out} was of other weights than {weights}: give the same")
     ref = reference(net, calibration(train, net.card, n, seed))
     with Progress(len(found['rows']), 'examine') as progress:

@@ -76,7 +76,6 @@ def _by_position(graph:fx.GraphModule):
     for node in graph.graph.nodes:
         if node.op=='call_module' and not node.args and len(node.kwargs)==1: node.args,node.kwargs = tuple(node.kwargs.values()),{}
 
-
 # %% ../../nbs/graph/10_trace.ipynb #e1059964
 def trace(model:nn.Module, # in eval mode
           shape:tuple|None=None # one input's shape (c, h, w); by default `model.card.shape`
@@ -127,7 +126,6 @@ def clone(graph:fx.GraphModule) -> fx.GraphModule:
 def _own_class(c:type) -> type:
     "A class like `c`: PyTorch keeps a parametrized layer's weight as a property of its class, and takes it away there"
     return type(c.__name__, c.__bases__, {k:v for k,v in vars(c).items() if k not in ('__dict__','__weakref__')})
-
 
 # %% ../../nbs/graph/10_trace.ipynb #93b16d8d
 Layer = (nn.Conv2d, nn.Linear) # the layers whose weights are quantized

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SUFFIXES', 'LARGEST', 'MOST', 'FORMATS', 'PIXELS', 'NAMED', 'IN_MEMORY', 'Images', 'digits', 'members', 'decoded',
            'class_folders', 'check_classes', 'Files', 'list_files', 'open_images', 'Loader', 'loader', 'top1',
-           'calibration', 'count']
+           'calibration', 'available']
 
 # %% ../../nbs/models/06_datasets.ipynb #24f33dd0
 import io, itertools, os, tarfile, warnings, zipfile
@@ -286,7 +286,6 @@ def calibration(spec, # as for `open_images`; labels are not needed
     "`n` real images drawn at random"
     return card.normalise(_sample(_find(spec, card, False, False), n, seed, spec).data)
 
-def count(spec, card:Card) -> int: # as of `calibration`
+def available(spec, card:Card) -> int: # as of `calibration`
     "How many images there are to draw from"
     return len(_find(spec, card, False, False))
-

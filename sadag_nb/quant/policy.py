@@ -70,4 +70,3 @@ def _eight_bit_ends(found:dict, names:list):
     for n in (names[0],names[-1]): found[n] = found[n]._replace(weights=8)
     for n in names[1:2]+names[-1:]:
         if n!=names[0]: found[n] = found[n]._replace(input=8)
-

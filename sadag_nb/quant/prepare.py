@@ -47,7 +47,6 @@ def store(layer:nn.Module, codes:Tensor, grid:Grid):
     "Let `layer` hold `codes` (whole numbers within the grid's limits) as its weight"
     see_weight(layer, nn.Parameter(codes.to(torch.int8 if grid.low<0 else torch.uint8), requires_grad=False), Stored(grid))
 
-
 # %% ../../nbs/quant/24_prepare.ipynb #1ddad067
 def _edge_bits(graph:fx.GraphModule, policy:Policy) -> dict: # node -> bits of its tensor
     "Bits of each tensor that is to be quantized"
@@ -151,7 +150,6 @@ def _left_out(graph:fx.GraphModule) -> list[str]:
     "Modules that have weights and are no layers"
     called = {n.target:module_of(n,graph) for n in graph.graph.nodes if n.op=='call_module'}
     return [f'{n} ({type(m).__name__})' for n,m in called.items() if not isinstance(m, (*Layer,*BatchNorm)) and any(p.ndim>1 for p in m.parameters())]
-
 
 # %% ../../nbs/quant/24_prepare.ipynb #35ec24cb
 def _grid(w:Tensor, bits:int, symmetric:bool, init:bool) -> Grid:

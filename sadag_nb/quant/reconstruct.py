@@ -343,7 +343,7 @@ def quantize(model:nn.Module, # full precision, eval mode
              views:int=4 # of each image, see `mirrored`
             ) -> fx.GraphModule: # on the CPU, weights stored as integers
     "A quantized copy of `model`, calibrated on `images`"
-    shape = None if hasattr(model,'card') else tuple(getattr(images,'shape',())[1:])
+    shape = None if getattr(model,'card',None) else tuple(getattr(images,'shape',())[1:])
     prepared = prepare(trace(model, shape), bits); images = mirrored(checked_images(images, prepared.shape), views)
     return reconstruct(prepared.to(device or default_device()), images, steps, batch, seed, log=log, save=save, order=order,
                        cache_gib=cache_gib).cpu()

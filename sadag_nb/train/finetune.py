@@ -124,8 +124,7 @@ def _reporter(how:Tuning, log) -> Callable:
         if log: log(stage='finetune', step=i, phase=f'SAQ, case {how.saq}' if how.saq else 'plain', loss=loss, **terms)
     return report
 
-
-# %% ../../nbs/train/57_finetune.ipynb #c0e27831
+# %% ../../nbs/train/57_finetune.ipynb #c0e27830
 def _learn(student:nn.Module, how:Tuning, lesson:Callable, seed:int, log, file:Path|None, made:str):
     "All steps, or those that the state in `file` leaves; `lesson`: number of a set -> images and what the teacher says of them"
     opt,k = _optimizer(student, how),None; made = f'{how}, {made}'; start = _resume(file, student, opt, made)
@@ -139,6 +138,12 @@ def _learn(student:nn.Module, how:Tuning, lesson:Callable, seed:int, log, file:P
             if (i+1)%SAVED==0 and file: _save(file, i+1, student, opt, made)
     if not all(p.isfinite().all() for p in student.parameters()): raise Diverged('weights or steps that are no numbers')
 
+def _made(model:fx.GraphModule, before:dict, net:nn.Module, images, seed:int) -> str:
+    "What decides a state besides how it learns, as text; `before`: the student's state at the start"
+    given = {} if callable(images) else {'images':images}
+    return f'seed {seed}, {model.policy}, networks {sha256_of(before)} {sha256_of(net.state_dict())}, images {sha256_of(given)}'
+
+# %% ../../nbs/train/57_finetune.ipynb #c0e27831
 def finetune(model:fx.GraphModule, # from `prepare`, `reconstruct` or `load_quantized`; changed in place
              net:nn.Module, # full precision, the teacher
              images:Tensor|Callable, # (n, c, h, w), normalised; or number of the set -> such
@@ -151,8 +156,8 @@ def finetune(model:fx.GraphModule, # from `prepare`, `reconstruct` or `load_quan
     if how.renew and not callable(images): raise SettingError("renew asks for new images: give a function that makes them, or leave it out")
     keep_memory(); device = next(model.buffers()).device
     teacher = features(fold(trace(net, model.shape))).to(device); student = features(trainable(model))
-    before = {k:v.clone() for k,v in student.state_dict().items()}; given = {} if callable(images) else {'images':images}
-    made = f'seed {seed}, {model.policy}, networks {sha256_of(before)} {sha256_of(net.state_dict())}, images {sha256_of(given)}'
+    before = {k:v.clone() for k,v in student.state_dict().items()}
+    made = _made(model, before, net, images, seed) if save else ''
     def lesson(k): return _lesson(images, k, how.views, model, teacher)
     def attempt(pace):
         student.load_state_dict(before)
@@ -162,4 +167,3 @@ def finetune(model:fx.GraphModule, # from `prepare`, `reconstruct` or `load_quan
     model.load_state_dict(student.state_dict())
     settle(model.requires_grad_(False))
     return whole_biases(model) if model.policy.outputs else model
-
