@@ -6,9 +6,10 @@
 __all__ = ['DataError', 'ModelError', 'Run', 'RunError', 'SadagError', 'SettingError', 'UntraceableModel', 'Card', 'load_weights',
            'pretrained', 'resnet20', 'resnet32', 'resnet56', 'Images', 'calibration', 'loader', 'open_images', 'top1',
            'trace', 'probe', 'units', 'Policy', 'load_quantized', 'prepare', 'save_quantized', 'quantize',
-           'reconstruct', 'OnnxNetwork', 'compare', 'export_onnx', 'RECIPES', 'Phase', 'Recipe', 'add_recipe',
-           'get_recipe', 'term', 'synthesize', 'SAM', 'SAQ', 'Tuning', 'finetune', 'demo', 'evaluate_onnx',
-           'run_evaluate', 'run_export', 'run_finetune', 'run_quantize', 'run_report', 'run_synthesize']
+           'reconstruct', 'OnnxNetwork', 'compare', 'export_onnx', 'IntegerNetwork', 'RECIPES', 'Phase', 'Recipe',
+           'add_recipe', 'get_recipe', 'term', 'synthesize', 'SAM', 'SAQ', 'Tuning', 'finetune', 'demo',
+           'evaluate_onnx', 'run_evaluate', 'run_export', 'run_finetune', 'run_quantize', 'run_report',
+           'run_synthesize']
 
 # %% ../nbs/app/79_all.ipynb #3fabad25
 from .core import DataError, ModelError, Run, RunError, SadagError, SettingError, UntraceableModel
@@ -21,6 +22,7 @@ from .quant.policy import Policy
 from .quant.prepare import load_quantized, prepare, save_quantized
 from .quant.reconstruct import quantize, reconstruct
 from .deploy.onnx import OnnxNetwork, compare, export_onnx
+from .deploy.integer_network import IntegerNetwork
 from .synth.recipes import RECIPES, Phase, Recipe, add_recipe, get_recipe, term
 from .synth import priors # makes its terms known
 from .synth.synthesize import synthesize
@@ -34,6 +36,6 @@ from .app.pipeline import demo, evaluate_onnx, run_evaluate, run_export, run_fin
 _all_ = ['DataError','ModelError','Run','RunError','SadagError','SettingError','UntraceableModel',
          'Card','load_weights','pretrained','resnet20','resnet32','resnet56','Images','calibration','loader',
          'open_images','top1','trace','probe','units','Policy','load_quantized','prepare','save_quantized','quantize',
-         'reconstruct','OnnxNetwork','compare','export_onnx','RECIPES','Phase','Recipe','add_recipe','get_recipe','term',
+         'reconstruct','OnnxNetwork','compare','export_onnx','IntegerNetwork','RECIPES','Phase','Recipe','add_recipe','get_recipe','term',
          'synthesize','SAM','SAQ','Tuning','finetune','demo','evaluate_onnx','run_evaluate','run_export','run_finetune',
          'run_quantize','run_report','run_synthesize']

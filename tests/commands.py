@@ -1,5 +1,6 @@
-"Commands of `sadag`: in a process of their own, refused, and killed on the way"
-import signal, subprocess, sys
+"Commands: of `sadag` in a process of their own, refused, and killed on the way; benchmarks, quickly"
+import json, signal, subprocess, sys
+from pathlib import Path
 from sadag_nb.app.cli import main
 
 SADAG = [sys.executable, '-c', 'import sys; from sadag_nb.app.cli import main; sys.exit(main())']
@@ -26,3 +27,9 @@ def killed(saved:int, command):
     "Run a sweep or a search that kills itself when, after so many models, it is about to save the next"
     res = subprocess.run([sys.executable, '-c', KILLED, str(saved), *map(str,command)], stdout=subprocess.DEVNULL)
     assert res.returncode==-signal.SIGKILL
+
+def quick(name, folder, *options) -> dict: # what bench/NAME.py writes
+    "A quick run of a benchmark in `folder`, so that the stored figures stay"
+    command = [sys.executable, Path(__file__).parents[1]/f'bench/{name}.py', '--quick', *options]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return json.loads((folder/f'build/quick-{name}.json').read_text())

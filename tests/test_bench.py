@@ -3,11 +3,7 @@ import json, subprocess, sys
 from pathlib import Path
 import pytest
 from browsing import needs
-
-def quick(name, folder) -> dict: # what bench/NAME.py writes
-    "A quick run of a benchmark in `folder`, so that the stored figures stay"
-    subprocess.run([sys.executable, Path(__file__).parents[1]/f'bench/{name}.py', '--quick'], cwd=folder, check=True, capture_output=True)
-    return json.loads((folder/f'build/quick-{name}.json').read_text())
+from commands import quick
 
 def test_quick(tmp_path):
     "All ratios are there, and the two reconstructions come equally far"

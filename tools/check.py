@@ -96,7 +96,7 @@ def explained(a:ast.arg, comments:set, text:str, ours:set) -> bool:
     return a.arg in SHARED or a.arg in ('self','cls') or a.lineno in comments or f'`{a.arg}' in text or bool(types & ours)
 
 # torch, fx and argparse call these
-CALLED = {'forward','backward','extra_repr','trace','error','run_node'}
+CALLED = {'forward','backward','extra_repr','trace','error','run_node','map_nodes_to_values'}
 HARMLESS = {'patch','delegates','dataclass'} # decorators that register nothing
 
 def public(body:list, within:str=''): # yields (definition, docstring of its class or None)
