@@ -296,6 +296,7 @@ BAD = {
     'other classes':    ('evaluate q.onnx --data animals', 'does not know (cat'),
     'other shape':      ('evaluate q.onnx --data cifar10:empty', 'cifar10 cannot be read from folder'),
     'no such data':     ('evaluate q.onnx --data gone', 'no such folder or archive: gone'),
+    'another device':   ('evaluate q.onnx --data digits --device cuda', 'leave out --device'),
     'batch zero':       ('evaluate q.onnx --data digits --batch 0', 'batch must be at least 1'),
 }
 

@@ -39,7 +39,7 @@ def test_other_images(there):
     sadag('report', 'runs/a', cwd=there); assert 'Sharpness in numbers' in (run/'report.html').read_text()
 
 @pytest.mark.parametrize('args,says', [
-    (('runs/a','--data','digits'), 'give --sharpness too'),
+    (('runs/a','--data','digits'), '--data is read for the sharpness alone: give --sharpness too'), (('runs/a','--n','5'), '--n is read'),
     (('runs/a','--sharpness','--n','0'), 'n must be at least 1'),
     (('runs/none','--sharpness'), 'not a run folder'), (('runs/a','--sharpness','--data','none'), 'no such folder or archive: none')])
 def test_mistakes_are_one_sentence(there, args, says, capsys, monkeypatch):

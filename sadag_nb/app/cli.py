@@ -182,11 +182,12 @@ def examined(options:dict):
     from sadag_nb.app.examine import examine
     examine(*(options[k] for k in ('out','sweep','train','weights')))
 
-def report(sharpness:bool, data:str|None, n:int, run:str): # as of `report_options`
+def report(sharpness:bool, data:str|None, n:int|None, run:str): # as of `report_options`
     "Write a run's report, with its sharpness if asked, and print the outcome"
     from sadag_nb.core import SettingError
-    if data and not sharpness: raise SettingError("--data is read for the sharpness alone: give --sharpness too")
-    if sharpness: telling('pipeline','run_sharpness')(run=run, data=data, n=n)
+    if given := [name for name,v in dict(data=data, n=n).items() if v is not None and not sharpness]:
+        raise SettingError(f"--{given[0]} is read for the sharpness alone: give --sharpness too")
+    if sharpness: telling('pipeline','run_sharpness')(run=run, data=data, **({} if n is None else dict(n=n)))
     else: telling('report','run_report')(run=run)
 
 def version():
@@ -198,7 +199,9 @@ def version():
 def evaluate(run:str, data:str, batch:int, device:str|None):
     "Print the accuracy of a run's networks, or of an ONNX file"
     from sadag_nb.app.pipeline import evaluate_onnx, run_evaluate
+    from sadag_nb.core import SettingError
     if not run.endswith('.onnx'): return told(run_evaluate(run, data, device, batch))
+    if device: raise SettingError("ONNX files are run on the processor: leave out --device")
     print('{model} {bits} by ONNX Runtime: {top1:.2f} % of {images} images'.format(**evaluate_onnx(run, data, batch)))
 
 def export(run:str, out:str, opset:int|None, measure:bool): # as of `run_export`
@@ -293,7 +296,7 @@ def report_options(p):
     p.add_argument('--sharpness', action='store_true', help='first measure how the loss rises around the weights of both networks')
     p.opt('--data', None, "images to measure it on: digits, cifar10:FOLDER, a folder or archive, a .safetensors file (default: the run's own)",
           metavar='DATA')
-    p.opt('--n', 128, 'how many of them; memory and time grow with their number')
+    p.opt('--n', None, 'how many of them; memory and time grow with their number (default: 128)', type=int)
 
 # %% ../../nbs/app/72_cli.ipynb #6eea8373
 VERBS:dict[str,tuple] = { # what it does, function, options

@@ -334,6 +334,7 @@ def run_finetune(run:str, # folder of a quantize or finetune command
                  n:int=128, # real images drawn
                  seed:int=0, device:str|None=None) -> Run:
     "Fine-tune the quantized network of `run` into run folder `out`"
+    if saq is None and (rho,every)!=(Tuning.rho,Tuning.every): raise SettingError("rho and every are of sharpness-aware steps: give saq too, or leave them out")
     how = Tuning(steps, batch, lr, saq, rho, every, renew, views); at_least(1, n=n); device = open_device(device)
     before,net,qmodel = open_run(run); c = before.config; bits,layers = before.settings('bits','layers')
     test = open_labelled(data, net.card) if data else None; x = open_calibration(images or run, net.card, n, seed)
