@@ -189,6 +189,13 @@ def test_archives_that_unpack_to_gigabytes():
 def test_compressed_weights():
     refused('w.pt', zipped(2**24, 'w/data.pkl'), read_weights, 'compressed')
 
+def test_archive_of_several_disks():
+    "Python's own look at it raises"
+    b = io.BytesIO()
+    with zipfile.ZipFile(b, 'w') as z: z.writestr('a.png', sound()['png'])
+    whole = b.getvalue(); end = whole.rindex(b'PK\x05\x06'); several = whole[:end]+struct.pack('<4sLQL', b'PK\x06\x07', 1, 0, 2)+whole[end:]
+    refused('w.pt', several, read_weights, 'w.pt', 'disks'); refused('a.zip', several, pictures, 'a.zip', 'disks')
+
 def chunk(kind, data): return struct.pack('>I',len(data))+kind+data+struct.pack('>I',zlib.crc32(kind+data))
 
 def test_picture_of_a_billion_pixels():

@@ -116,9 +116,8 @@ def read_weights(path) -> dict: # name -> tensor
 
 def _unpickled(path):
     "What a PyTorch file holds, tensors and plain containers only"
-    if zipfile.is_zipfile(path):
-        with reading(path), zipfile.ZipFile(path) as z: packed = any(m.compress_type!=zipfile.ZIP_STORED for m in z.infolist())
-        if packed: raise DataError(f"{path} is compressed, which PyTorch's files never are: unpacking it might fill the memory; give another")
+    with reading(path): packed = _packed(path)
+    if packed: raise DataError(f"{path} is compressed, which PyTorch's files never are: unpacking it might fill the memory; give another")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore') # torch's own word on a broken file
@@ -128,6 +127,11 @@ def _unpickled(path):
                         "save the network's state_dict() as .safetensors and give that") from None
     except Exception as e: # whatever a cut or foreign file makes of the reader
         raise DataError(f"{path} is not a whole weights file ({type(e).__name__}): give another") from None
+
+def _packed(path) -> bool:
+    "Whether the file is a ZIP archive in which something is compressed"
+    if not zipfile.is_zipfile(path): return False
+    with zipfile.ZipFile(path) as z: return any(m.compress_type!=zipfile.ZIP_STORED for m in z.infolist())
 
 # %% ../../nbs/models/05_zoo.ipynb #241bf19f
 def _plain(found, path):
