@@ -3,25 +3,25 @@
 python bench/mixed.py --data cifar10-jpeg-test.tar.gz --train cifar10-jpeg-train.tar.gz --weights resnet20.safetensors
 
 `w3a3` has the same bits in every layer, and `w3a3-order` rebuilds it in HAWQ's order. `w3a3-CRITERION` has no more bytes and no more
-bit operations than w3a3, and bits of weights and activations are allocated; `w3-CRITERION` has no more bytes, its activations stay at 3
-bits. Results are written as they come, and a stopped run goes on; images and sensitivities are kept in WORK, images where `sadag sweep`
+bit operations than w3a3, and bits of weights and activations are allocated by what rounding to nearest does; `w3a3-CRITERION-learnt` by
+what learning leaves of it; `w3-CRITERION` has no more bytes, its activations stay at 3 bits. Results are written as they come, and a stopped run goes on; images and sensitivities are kept in WORK, images where `sadag sweep`
 keeps its own."""
 import argparse, json, time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 import torch
 from scipy.stats import spearmanr
 from sadag_nb.app.sweep import ALGORITHM, Bench, Budget, Case, images_of, machine
 from sadag_nb.core import versions, write_text
-from sadag_nb.mixed.allocate import allocation, best, count, front, plan, rows_of
-from sadag_nb.mixed.sensitivity import CRITERIA, OF_WEIGHTS_ALONE, Sensitivity, sensitivity, tuning_order
+from sadag_nb.mixed.allocate import allocation, best, count, front, plan, rows_of, uniform_within
+from sadag_nb.mixed.sensitivity import CRITERIA, OF_WEIGHTS_ALONE, Sensitivity, after_learning, sensitivity, tuning_order
 from sadag_nb.models.datasets import top1
 from sadag_nb.quant.policy import Policy
 from sadag_nb.quant.reconstruct import quantize
 
 MADE,REAL = Case('genie','genie'),Case('real','real-random')
-KINDS = ['w3a3','w3a3-kl','w3-kl','w3a3-order','w3a3-trace','w3-trace','w3-eigenvalue','w3a3-error'] # every seed
-FRONT = ['w2a2','w2a2-kl','w4a4','w4a4-kl'] # other points of the front, first seed alone
+KINDS = ['w3a3','w3a3-kl-learnt','w3a3-kl','w3-kl','w3a3-order','w3a3-trace','w3-trace','w3-eigenvalue','w3a3-error','w3a3-error-learnt'] # every seed
+FRONT = ['w2a2','w2a2-kl','w2a2-kl-learnt','w4a4','w4a4-kl','w4a4-kl-learnt'] # other points of the front, first seed alone
 
 
 def table(bench, case, criterion, seed):
@@ -36,9 +36,19 @@ def table(bench, case, criterion, seed):
     return Sensitivity(criterion, r['layers'], weights, [tuple(f) for f in r['families']], inputs),r['seconds']
 
 
+def left(bench, kind, seed):
+    "What learning leaves of the harm of weights and of tensors, measured once and kept, and the seconds it took"
+    few,(x,_) = uniform_within(task(bench,kind)),images_of(bench,MADE,seed); file = bench.file('sensitivity', f'{bench.images_key(MADE,seed)}-left-{few.bits}', 'json')
+    if not file.is_file():
+        start = time.perf_counter(); ones = Sensitivity('', [], torch.ones(1), [], torch.ones(1))
+        s = after_learning(ones, bench.graph, x, few, seed=seed)
+        write_text(file, json.dumps(dict(weights=s.weights.item(), inputs=s.inputs.item(), seconds=round(time.perf_counter()-start,2))))
+    return json.loads(file.read_text())
+
+
 def task(bench, kind):
     "What is allocated for a kind, and by which criterion"
-    uniform,_,criterion = kind.partition('-'); costs = count(bench.graph)
+    uniform,criterion,*_ = kind.split('-'); costs = count(bench.graph)
     bits = Policy(uniform if 'a' in uniform else f'{uniform}a3').resolve(bench.graph)
     limits = {by:costs.total(by,bits) for by in (('size','bitops') if 'a' in uniform else ('size',))}
     return plan(bench.graph, criterion=criterion, activations=None if 'a' in uniform else 3, **limits)
@@ -46,11 +56,12 @@ def task(bench, kind):
 
 def policy_of(bench, kind, seed):
     "The policy of a row, and its order of units"
-    uniform,_,how = kind.partition('-')
+    uniform,*how = kind.split('-')
     if not how: return Policy(uniform),None
-    if how=='order': return Policy(uniform),tuning_order(table(bench,MADE,'eigenvalue',seed)[0], bench.graph, Policy(uniform))
-    p = task(bench, kind); found = best(table(bench,MADE,how,seed)[0], p.costs, p.choices, p.limits)
-    return found.policy(p.policy),None
+    if how==['order']: return Policy(uniform),tuning_order(table(bench,MADE,'eigenvalue',seed)[0], bench.graph, Policy(uniform))
+    p,(sens,_) = task(bench,kind),table(bench,MADE,how[0],seed)
+    if 'learnt' in how: r = left(bench,kind,seed); sens = replace(sens, weights=r['weights']*sens.weights, inputs=r['inputs']*sens.inputs)
+    return best(sens, p.costs, p.choices, p.limits).policy(p.policy),None
 
 
 def row(bench, kind, seed):
@@ -61,7 +72,7 @@ def row(bench, kind, seed):
         q = quantize(bench.net, x, policy, bench.budget.unit_steps, seed=seed, device=bench.device, save=parts, order=order, views=MADE.views)
     seconds = round(time.perf_counter()-start,1)
     return dict(kind=kind, seed=seed, views=MADE.views, top1=top1(q,bench.test,bench.device), seconds=seconds, sensitivity=a.sensitivity, **a.cost,
-                layers={n:[b.weights,b.input] for n,b in a.bits.items()}, order=order)
+                layers={n:[b.weights,b.input] for n,b in a.bits.items()}, order=order, **({'left':left(bench,kind,seed)} if kind.endswith('learnt') else {}))
 
 
 def ranks(bench, criterion, seed):

@@ -28,8 +28,7 @@ from ..quant.policy import Policy
 from ..quant.prepare import load_quantized, prepare, save_quantized
 from ..quant.reconstruct import check_views, quantize
 from ..sharp.meter import measure as sharpness_of
-from ..mixed.allocate import Plan, best, mean_bits, plan, rows_of
-from ..mixed.sensitivity import sensitivity
+from ..mixed.allocate import Plan, best, foreseen, mean_bits, plan, rows_of
 from ..synth.recipes import get_recipe
 from ..synth.synthesize import synthesize
 from ..train.finetune import Tuning, finetune
@@ -188,7 +187,7 @@ def make_policy(run:Run, p:Plan, x:Tensor, device, seed:int) -> Policy:
     path = run.file('policy.json')
     def choose():
         with timed(run, 'allocation_seconds'), within_memory('choosing bits', f'give fewer images, like --n {max(1,len(x)//2)}'):
-            sens = sensitivity(p.graph, x.to(device), p.criterion, p.policy.symmetric, seed=seed)
+            sens = foreseen(p, x.to(device), seed)
             chosen = best(sens, p.costs, p.choices, p.limits)
             for row in rows_of(p, sens, chosen): run.log(**row)
         run.record(mean_bits=mean_bits(p, chosen), kilobytes=chosen.cost['size']/1e3, giga_bitops=chosen.cost['bitops']/1e9,

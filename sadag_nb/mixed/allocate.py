@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['UNITS', 'LIKE', 'Costs', 'count', 'read_latency', 'offers', 'Allocation', 'harm', 'allocation', 'front', 'solve',
-           'best', 'amount', 'told', 'check_limits', 'Plan', 'plan', 'allocate', 'rows_of', 'front_figure',
-           'bits_figure', 'mean_bits', 'front_table']
+           'best', 'amount', 'told', 'check_limits', 'Plan', 'plan', 'uniform_within', 'foreseen', 'allocate',
+           'rows_of', 'front_figure', 'bits_figure', 'mean_bits', 'front_table']
 
 # %% ../../nbs/mixed/51_allocate.ipynb #d3024a95
 import json, math, re
@@ -22,7 +22,7 @@ from ..core import DataError, SadagError, SettingError, nearest_name
 from ..graph.trace import Layer, fold, module_of, nodes_of, shape_of, trace
 from ..quant.policy import Bits, Policy, parse_bits
 from ..quant.uniform import limits as integer_limits
-from .sensitivity import CRITERIA, OF_WEIGHTS_ALONE, WIDTHS, Sensitivity, sensitivity, shared_inputs
+from .sensitivity import CRITERIA, OF_WEIGHTS_ALONE, WIDTHS, Sensitivity, after_learning, sensitivity, shared_inputs
 
 # %% ../../nbs/mixed/51_allocate.ipynb #3e74a785
 @dataclass
@@ -283,6 +283,20 @@ def plan(graph:fx.GraphModule, # from `trace`
     check_limits(choices, costs, limits)
     return Plan(graph, costs, choices, limits, criterion, policy, activations)
 
+# %% ../../nbs/mixed/51_allocate.ipynb #51c00002
+def uniform_within(p:Plan) -> Policy:
+    "The most bits that all weights and tensors may have within the limits; 2 if not even these are"
+    def within(k):
+        bits = replace(p.policy, bits=f'w{k}a{k}').resolve(p.graph)
+        return all(p.costs.total(by, bits)<=limit*(1+1e-9) for by,limit in p.limits.items())
+    return replace(p.policy, bits='w{0}a{0}'.format(max(filter(within, WIDTHS), default=WIDTHS[0])))
+
+def foreseen(p:Plan, images:Tensor, # (n, c, h, w), normalised, synthetic or real
+             seed:int=0) -> Sensitivity:
+    "The sensitivity that the plan's bits are allocated by"
+    sens = sensitivity(p.graph, images, p.criterion, p.policy.symmetric, seed=seed)
+    return sens if p.activations is not None else after_learning(sens, p.graph, images, uniform_within(p), seed=seed)
+
 # %% ../../nbs/mixed/51_allocate.ipynb #b4b42d1c
 def allocate(model:nn.Module, # full precision, eval mode
              images:Tensor, # (n, c, h, w), normalised, synthetic or real
@@ -290,8 +304,7 @@ def allocate(model:nn.Module, # full precision, eval mode
             ) -> Policy: # for `quantize`
     "Bits of every layer of `model`, for the least sensitivity within the limits of `task`"
     p = plan(trace(model, tuple(images.shape[1:])), **task)
-    sens = sensitivity(p.graph, images, p.criterion, p.policy.symmetric, seed=seed)
-    return best(sens, p.costs, p.choices, p.limits).policy(p.policy)
+    return best(foreseen(p, images, seed), p.costs, p.choices, p.limits).policy(p.policy)
 
 # %% ../../nbs/mixed/51_allocate.ipynb #a6a39a3d
 def rows_of(p:Plan, sens:Sensitivity, chosen:Allocation, points:int=200 # of a front, evenly taken
