@@ -7,14 +7,14 @@ bit operations than w3a3, and bits of weights and activations are allocated by w
 what learning leaves of it; `w3-CRITERION` has no more bytes, its activations stay at 3 bits. Results are written as they come, and a stopped run goes on; images and sensitivities are kept in WORK, images where `sadag sweep`
 keeps its own."""
 import argparse, json, time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 import torch
 from scipy.stats import spearmanr
 from sadag_nb.app.sweep import ALGORITHM, Bench, Budget, Case, images_of, machine
 from sadag_nb.core import versions, write_text
 from sadag_nb.mixed.allocate import allocation, best, count, front, plan, rows_of, uniform_within
-from sadag_nb.mixed.sensitivity import CRITERIA, OF_WEIGHTS_ALONE, Sensitivity, after_learning, sensitivity, tuning_order
+from sadag_nb.mixed.sensitivity import CRITERIA, OF_WEIGHTS_ALONE, Sensitivity, after_learning, harms_learnt, sensitivity, tuning_order
 from sadag_nb.models.datasets import top1
 from sadag_nb.quant.policy import Policy
 from sadag_nb.quant.reconstruct import quantize
@@ -37,12 +37,11 @@ def table(bench, case, criterion, seed):
 
 
 def left(bench, kind, seed):
-    "What learning leaves of the harm of weights and of tensors, measured once and kept, and the seconds it took"
-    few,(x,_) = uniform_within(task(bench,kind)),images_of(bench,MADE,seed); file = bench.file('sensitivity', f'{bench.images_key(MADE,seed)}-left-{few.bits}', 'json')
+    "What learning leaves of the harm of weights alone and of tensors alone, measured once and kept, and the seconds it took"
+    few,(x,_) = uniform_within(task(bench,kind)),images_of(bench,MADE,seed); file = bench.file('sensitivity', f'{bench.images_key(MADE,seed)}-learnt-{few.bits}', 'json')
     if not file.is_file():
-        start = time.perf_counter(); ones = Sensitivity('', [], torch.ones(1), [], torch.ones(1))
-        s = after_learning(ones, bench.graph, x, few, seed=seed)
-        write_text(file, json.dumps(dict(weights=s.weights.item(), inputs=s.inputs.item(), seconds=round(time.perf_counter()-start,2))))
+        start = time.perf_counter(); weights,inputs = harms_learnt(bench.graph, x, few, seed=seed)
+        write_text(file, json.dumps(dict(bits=few.bits, weights=weights, inputs=inputs, seconds=round(time.perf_counter()-start,2))))
     return json.loads(file.read_text())
 
 
@@ -60,7 +59,7 @@ def policy_of(bench, kind, seed):
     if not how: return Policy(uniform),None
     if how==['order']: return Policy(uniform),tuning_order(table(bench,MADE,'eigenvalue',seed)[0], bench.graph, Policy(uniform))
     p,(sens,_) = task(bench,kind),table(bench,MADE,how[0],seed)
-    if 'learnt' in how: r = left(bench,kind,seed); sens = replace(sens, weights=r['weights']*sens.weights, inputs=r['inputs']*sens.inputs)
+    if 'learnt' in how: r = left(bench,kind,seed); sens = after_learning(sens, bench.graph, Policy(r['bits']), (r['weights'],r['inputs']))
     return best(sens, p.costs, p.choices, p.limits).policy(p.policy),None
 
 

@@ -48,7 +48,7 @@ def test_refused(what, tables, capsys, monkeypatch):
     "Status 2, one line that says what to change, no folder, and no sensitivity or synthesis before it"
     import sadag_nb.app.pipeline as pipeline
     def long_work(*args, **kwargs): raise AssertionError('long work has begun')
-    for name in ('synthesize','sensitivity','quantize'): monkeypatch.setattr(pipeline, name, long_work)
+    for name in ('synthesize','foreseen','quantize'): monkeypatch.setattr(pipeline, name, long_work)
     monkeypatch.chdir(tables); options,words = BAD[what]
     told(capsys, [*DIGITS.split(), *options.split(), '--out', 'runs/x'], words)
     assert not (tables/'runs').exists()

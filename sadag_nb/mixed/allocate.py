@@ -22,7 +22,7 @@ from ..core import DataError, SadagError, SettingError, nearest_name
 from ..graph.trace import Layer, fold, module_of, nodes_of, shape_of, trace
 from ..quant.policy import Bits, Policy, parse_bits
 from ..quant.uniform import limits as integer_limits
-from .sensitivity import CRITERIA, OF_WEIGHTS_ALONE, WIDTHS, Sensitivity, after_learning, sensitivity, shared_inputs
+from .sensitivity import CRITERIA, OF_WEIGHTS_ALONE, WIDTHS, Sensitivity, after_learning, harms_learnt, sensitivity, shared_inputs
 
 # %% ../../nbs/mixed/51_allocate.ipynb #3e74a785
 @dataclass
@@ -294,8 +294,8 @@ def uniform_within(p:Plan) -> Policy:
 def foreseen(p:Plan, images:Tensor, # (n, c, h, w), normalised, synthetic or real
              seed:int=0) -> Sensitivity:
     "The sensitivity that the plan's bits are allocated by"
-    sens = sensitivity(p.graph, images, p.criterion, p.policy.symmetric, seed=seed)
-    return sens if p.activations is not None else after_learning(sens, p.graph, images, uniform_within(p), seed=seed)
+    sens = sensitivity(p.graph, images, p.criterion, p.policy.symmetric, seed=seed); few = uniform_within(p)
+    return sens if p.activations is not None else after_learning(sens, p.graph, few, harms_learnt(p.graph, images, few, seed=seed))
 
 # %% ../../nbs/mixed/51_allocate.ipynb #b4b42d1c
 def allocate(model:nn.Module, # full precision, eval mode

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WIDTHS', 'CRITERIA', 'OF_WEIGHTS_ALONE', 'Shared', 'shared_inputs', 'Place', 'places', 'run', 'kl', 'squared_error',
            'quantized', 'one_at_a_time', 'zeros_added', 'hessian_product', 'traces', 'output_traces', 'top_eigenvalues',
-           'Sensitivity', 'sensitivity', 'harm_left', 'after_learning', 'tuning_order']
+           'Sensitivity', 'sensitivity', 'harm_learnt', 'harms_learnt', 'after_learning', 'tuning_order']
 
 # %% ../../nbs/mixed/50_sensitivity.ipynb #33d9487e
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from ..core import Progress, at_least, generator, keep_memory, nearest_name
 from ..graph.trace import Layer, fold, nodes_of
 from ..graph.units import Unit, cut
 from ..quant.policy import Policy, parse_bits
-from ..quant.prepare import Nearest, fitting, layers, prepare, weight_of
+from ..quant.prepare import Nearest, layers, prepare, weight_of
 from ..quant.reconstruct import checked_images, reconstruct
 from ..quant.uniform import Grid, limits, search_grid
 
@@ -245,24 +245,28 @@ def sensitivity(graph:fx.GraphModule, # from `trace`
                        rows[1] if inputs else None)
 
 # %% ../../nbs/mixed/50_sensitivity.ipynb #50c00002
-def harm_left(graph:fx.GraphModule, # from `trace`
-              images:Tensor, # (n, c, h, w), normalised; n at least 2
-              policy:Policy, steps:int=100, # of reconstruction, a unit
-              seed:int=0) -> float:
-    "Share of the harm of rounding to nearest that reconstruction leaves: KL on every fourth image, from which it does not learn"
-    images = checked_images(images, graph.shape); at_least(2, images=len(images)); own = torch.arange(len(images))%4>0
-    learn,held = images[own],images[~own]; full,near,learnt = (m.to(images.device) for m in (fold(graph), prepare(graph,policy), prepare(graph,policy)))
-    with torch.no_grad(), fitting(near): near(learn)
-    learnt = reconstruct(learnt, learn, steps, seed=seed)
-    with torch.no_grad(): return float(kl(full(held),learnt(held))/kl(full(held),near(held)).clamp(min=1e-12))
+def harm_learnt(graph:fx.GraphModule, # from `trace`
+                images:Tensor, # (n, c, h, w), normalised
+                policy:Policy, steps:int=100, # of reconstruction, a unit
+                seed:int=0, batch:int=64 # images that go through together
+               ) -> float:
+    "Mean KL that reconstruction leaves, on every fourth image, from which it does not learn unless there is but one"
+    images = checked_images(images, graph.shape); held = images[::4]; learn = images[torch.arange(len(images))%4>0] if len(images)>1 else images
+    learnt = reconstruct(prepare(graph,policy).to(images.device), learn, steps, seed=seed); full = fold(graph).to(images.device)
+    with torch.no_grad(): return sum(kl(full(b),learnt(b)).item() for b in held.split(batch))/len(held)
 
-def after_learning(sens:Sensitivity, graph:fx.GraphModule, images:Tensor, # as of `sensitivity`
-                   policy:Policy, # of whose bits it is measured
-                   steps:int=100, seed:int=0) -> Sensitivity:
-    "`sens` with weights and tensors scaled by what reconstruction leaves of the harm of each"
-    few = parse_bits(policy.bits); alone = f'w{few.weights}a8',f'w8a{few.input}'
-    of_weights,of_inputs = (harm_left(graph, images, replace(policy, bits=b), steps, seed) for b in alone)
-    return replace(sens, weights=of_weights*sens.weights, inputs=of_inputs*sens.inputs)
+def harms_learnt(graph, images, policy, **how) -> tuple[float,float]: # as of `harm_learnt`
+    "What is left at the bits of `policy` if weights alone have these few, and if tensors alone have them"
+    few = parse_bits(policy.bits); weights,inputs = (replace(policy, bits=b) for b in (f'w{few.weights}a8', f'w8a{few.input}'))
+    return harm_learnt(graph, images, weights, **how), harm_learnt(graph, images, inputs, **how)
+
+def after_learning(sens:Sensitivity, graph:fx.GraphModule, policy:Policy, harms:tuple # from `harms_learnt`
+                  ) -> Sensitivity:
+    "`sens` with weights and tensors scaled so that each sum up, at the bits of `policy`, to what learning leaves"
+    bits = policy.resolve(graph)
+    def scaled(table, widths, harm): return table*harm/sum(t[k-WIDTHS[0]] for t,k in zip(table,widths)).clamp(min=1e-12)
+    return replace(sens, weights=scaled(sens.weights, [bits[n].weights for n in sens.layers], harms[0]),
+                   inputs=scaled(sens.inputs, [bits[f[0]].input for f in sens.families], harms[1]))
 
 # %% ../../nbs/mixed/50_sensitivity.ipynb #07b5f5a9
 def tuning_order(sens:Sensitivity, # by 'eigenvalue'
