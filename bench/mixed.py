@@ -25,23 +25,21 @@ FRONT = ['w2a2','w2a2-kl','w2a2-kl-learnt','w4a4','w4a4-kl','w4a4-kl-learnt'] # 
 
 
 def table(bench, case, criterion, seed):
-    "Sensitivities on a case's images, measured once and kept, and the seconds it took"
+    "Sensitivities on a case's images, measured once and kept"
     file = bench.file('sensitivity', f'{bench.images_key(case,seed)}-{criterion}', 'json')
     if not file.is_file():
-        x,_ = images_of(bench, case, seed); start = time.perf_counter()
-        s = sensitivity(bench.graph, x, criterion, seed=seed); seconds = time.perf_counter()-start
+        x,_ = images_of(bench, case, seed); s = sensitivity(bench.graph, x, criterion, seed=seed)
         numbers = {k:None if v is None else v.tolist() for k,v in (('weights',s.weights),('inputs',s.inputs))}
-        write_text(file, json.dumps(dict(numbers, layers=s.layers, families=s.families, seconds=round(seconds,2))))
+        write_text(file, json.dumps(dict(numbers, layers=s.layers, families=s.families)))
     r = json.loads(file.read_text()); weights,inputs = (r[k] and torch.tensor(r[k]) for k in ('weights','inputs'))
-    return Sensitivity(criterion, r['layers'], weights, [tuple(f) for f in r['families']], inputs),r['seconds']
+    return Sensitivity(criterion, r['layers'], weights, [tuple(f) for f in r['families']], inputs)
 
 
 def left(bench, kind, seed):
-    "What learning leaves of the harm of weights alone and of tensors alone, measured once and kept, and the seconds it took"
+    "What learning leaves of the harm of weights alone and of tensors alone, measured once and kept"
     few,(x,_) = uniform_within(task(bench,kind)),images_of(bench,MADE,seed); file = bench.file('sensitivity', f'{bench.images_key(MADE,seed)}-learnt-{few.bits}', 'json')
     if not file.is_file():
-        start = time.perf_counter(); weights,inputs = harms_learnt(bench.graph, x, few, seed=seed)
-        write_text(file, json.dumps(dict(bits=few.bits, weights=weights, inputs=inputs, seconds=round(time.perf_counter()-start,2))))
+        weights,inputs = harms_learnt(bench.graph, x, few, seed=seed); write_text(file, json.dumps(dict(bits=few.bits, weights=weights, inputs=inputs)))
     return json.loads(file.read_text())
 
 
@@ -57,8 +55,8 @@ def policy_of(bench, kind, seed):
     "The policy of a row, and its order of units"
     uniform,*how = kind.split('-')
     if not how: return Policy(uniform),None
-    if how==['order']: return Policy(uniform),tuning_order(table(bench,MADE,'eigenvalue',seed)[0], bench.graph, Policy(uniform))
-    p,(sens,_) = task(bench,kind),table(bench,MADE,how[0],seed)
+    if how==['order']: return Policy(uniform),tuning_order(table(bench,MADE,'eigenvalue',seed), bench.graph, Policy(uniform))
+    p,sens = task(bench,kind),table(bench,MADE,how[0],seed)
     if 'learnt' in how: r = left(bench,kind,seed); sens = after_learning(sens, bench.graph, Policy(r['bits']), (r['weights'],r['inputs']))
     return best(sens, p.costs, p.choices, p.limits).policy(p.policy),None
 
@@ -66,7 +64,7 @@ def policy_of(bench, kind, seed):
 def row(bench, kind, seed):
     "One network: its bits, what they cost, the harm foreseen (by KL) and its accuracy"
     (policy,order),(x,_) = policy_of(bench,kind,seed),images_of(bench,MADE,seed)
-    a = allocation(table(bench,MADE,'kl',seed)[0], count(bench.graph), policy.resolve(bench.graph)); start = time.perf_counter()
+    a = allocation(table(bench,MADE,'kl',seed), count(bench.graph), policy.resolve(bench.graph)); start = time.perf_counter()
     with bench.unfinished(f'mixed-{bench.images_key(MADE,seed)}-{kind}') as parts:
         q = quantize(bench.net, x, policy, bench.budget.unit_steps, seed=seed, device=bench.device, save=parts, order=order, views=MADE.views)
     seconds = round(time.perf_counter()-start,1)
@@ -76,23 +74,30 @@ def row(bench, kind, seed):
 
 def ranks(bench, criterion, seed):
     "Spearman's correlation of the sensitivities on synthetic and on real images, and on two draws of real images"
-    made,real,other = (table(bench,c,criterion,s)[0] for c,s in ((MADE,seed),(REAL,seed),(REAL,seed+100)))
+    made,real,other = (table(bench,c,criterion,s) for c,s in ((MADE,seed),(REAL,seed),(REAL,seed+100)))
     def rho(a, b): return round(float(spearmanr(a.flatten(),b.flatten()).statistic),4)
     def both(s): return s.weights if s.inputs is None else torch.cat([s.weights,s.inputs])
     return dict(criterion=criterion, seed=seed, synthetic=rho(both(made),both(real)), real=rho(both(other),both(real)),
                 synthetic_w3=rho(made.weights[:,1],real.weights[:,1]), real_w3=rho(other.weights[:,1],real.weights[:,1]))
 
 
+def timed(f, *args, **kwargs):
+    "What `f` gives, and the seconds it took"
+    start = time.perf_counter(); found = f(*args, **kwargs)
+    return found, round(time.perf_counter()-start,2)
+
+
 def fronts(bench, criteria, seed):
-    "Seconds of each criterion and of whole fronts of 2 to 8 bits, and the points of a picture"
-    p,rows = task(bench,'w3a3-kl'),[]
+    "Seconds of each criterion, of what learning leaves and of whole fronts of 2 to 8 bits, on what machine, and the points of a picture"
+    p,rows,(x,_) = task(bench,'w3a3-kl'),[],images_of(bench,MADE,seed)
+    _,learning = timed(harms_learnt, bench.graph, x, uniform_within(p), seed=seed)
     for c in criteria:
-        s,seconds = table(bench,MADE,c,seed); of = p if c not in OF_WEIGHTS_ALONE else task(bench,f'w3-{c}')
+        alone = c in OF_WEIGHTS_ALONE; of = task(bench,f'w3-{c}') if alone else p; s,seconds = timed(sensitivity, bench.graph, x, c, seed=seed)
         for by in of.limits:
-            start = time.perf_counter(); points = len(front(s, of.costs, of.choices, by))
-            rows.append(dict(criterion=c, by=by, sensitivity_seconds=seconds, front_seconds=round(time.perf_counter()-start,2), points=points))
-    s,_ = table(bench,MADE,'kl',seed); drawn = rows_of(p, s, best(s,p.costs,p.choices,p.limits))
-    return dict(seconds=rows, drawn=[r for r in drawn if r['stage']=='front' and r['by']=='bitops'])
+            points,took = timed(front, s, of.costs, of.choices, by)
+            rows.append(dict(criterion=c, by=by, sensitivity_seconds=seconds, learning_seconds=0. if alone else learning, front_seconds=took, points=len(points)))
+    s = table(bench,MADE,'kl',seed); drawn = rows_of(p, s, best(s,p.costs,p.choices,p.limits))
+    return dict(machine=machine(), seconds=rows, drawn=[r for r in drawn if r['stage']=='front' and r['by']=='bitops'])
 
 
 def main():

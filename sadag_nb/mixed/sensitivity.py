@@ -19,7 +19,7 @@ from ..graph.trace import Layer, fold, nodes_of
 from ..graph.units import Unit, cut
 from ..quant.policy import Policy, parse_bits
 from ..quant.prepare import Nearest, layers, prepare, weight_of
-from ..quant.reconstruct import checked_images, reconstruct
+from ..quant.reconstruct import checked_images, mirrored, reconstruct
 from ..quant.uniform import Grid, limits, search_grid
 
 # %% ../../nbs/mixed/50_sensitivity.ipynb #b0c241d9
@@ -248,11 +248,12 @@ def sensitivity(graph:fx.GraphModule, # from `trace`
 def harm_learnt(graph:fx.GraphModule, # from `trace`
                 images:Tensor, # (n, c, h, w), normalised
                 policy:Policy, steps:int=100, # of reconstruction, a unit
-                seed:int=0, batch:int=64 # images that go through together
+                seed:int=0, views:int=4, # of each image that is learnt from, see `mirrored`
+                batch:int=64 # images that go through together
                ) -> float:
     "Mean KL that reconstruction leaves, on every fourth image, from which it does not learn unless there is but one"
     images = checked_images(images, graph.shape); held = images[::4]; learn = images[torch.arange(len(images))%4>0] if len(images)>1 else images
-    learnt = reconstruct(prepare(graph,policy).to(images.device), learn, steps, seed=seed); full = fold(graph).to(images.device)
+    learnt = reconstruct(prepare(graph,policy).to(images.device), mirrored(learn,views), steps, seed=seed); full = fold(graph).to(images.device)
     with torch.no_grad(): return sum(kl(full(b),learnt(b)).item() for b in held.split(batch))/len(held)
 
 def harms_learnt(graph, images, policy, **how) -> tuple[float,float]: # as of `harm_learnt`
