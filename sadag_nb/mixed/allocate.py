@@ -292,11 +292,10 @@ def uniform_within(p:Plan) -> Policy:
     return replace(p.policy, bits='w{0}a{0}'.format(max(filter(within, WIDTHS), default=WIDTHS[0])))
 
 def foreseen(p:Plan, images:Tensor, # (n, c, h, w), normalised, synthetic or real
-             seed:int=0, views:int=4 # of each image in reconstruction, see `mirrored`
-            ) -> Sensitivity:
+             seed:int=0) -> Sensitivity:
     "The sensitivity that the plan's bits are allocated by"
     sens = sensitivity(p.graph, images, p.criterion, p.policy.symmetric, seed=seed); few = uniform_within(p)
-    return sens if p.activations is not None else after_learning(sens, p.graph, few, harms_learnt(p.graph, images, few, seed=seed, views=views))
+    return sens if p.activations is not None else after_learning(sens, p.graph, few, harms_learnt(p.graph, images, few, seed=seed))
 
 # %% ../../nbs/mixed/51_allocate.ipynb #b4b42d1c
 def allocate(model:nn.Module, # full precision, eval mode

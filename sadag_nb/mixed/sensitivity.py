@@ -248,13 +248,12 @@ def sensitivity(graph:fx.GraphModule, # from `trace`
 def harm_learnt(graph:fx.GraphModule, # from `trace`
                 images:Tensor, # (n, c, h, w), normalised
                 policy:Policy, steps:int=100, # of reconstruction, a unit
-                seed:int=0, views:int=4, # of each image that is learnt from, see `mirrored`
-                batch:int=64 # images that go through together
+                seed:int=0, batch:int=64 # images that go through together
                ) -> float:
-    "Mean KL that reconstruction leaves, on every fourth image, from which it does not learn unless there is but one"
-    images = checked_images(images, graph.shape); held = images[::4]; learn = images[torch.arange(len(images))%4>0] if len(images)>1 else images
-    learnt = reconstruct(prepare(graph,policy).to(images.device), mirrored(learn,views), steps, seed=seed); full = fold(graph).to(images.device)
-    with torch.no_grad(): return sum(kl(full(b),learnt(b)).item() for b in held.split(batch))/len(held)
+    "Mean KL that reconstruction on the images leaves, on their mirror images"
+    images = checked_images(images, graph.shape); unseen = mirrored(images)[len(images):]; full = fold(graph).to(images.device)
+    learnt = reconstruct(prepare(graph,policy).to(images.device), images, steps, seed=seed)
+    with torch.no_grad(): return sum(kl(full(b),learnt(b)).item() for b in unseen.split(batch))/len(unseen)
 
 def harms_learnt(graph, images, policy, **how) -> tuple[float,float]: # as of `harm_learnt`
     "What is left at the bits of `policy` if weights alone have these few, and if tensors alone have them"
