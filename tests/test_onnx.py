@@ -117,11 +117,11 @@ def random_network(name, bits, size, n):
     torch.manual_seed(0); net = trained_like(torchvision.models.get_model(name, weights=None)); x = torch.randn(n,3,size,size)
     return quickly(trace(net,(3,size,size)), Policy(bits,symmetric=True,outputs=8), x[:8]), x
 
-def same_integers(q, f, x, few):
-    "In integers: not one code differs for `few` of the images, the same answer and logits for all"
+def same_integers(q, f, x, few, parts=0):
+    "In integers: not one code differs for `few` of the images, or no more than `parts`; the same answer and logits for all"
     net,served = IntegerNetwork(q),OnnxNetwork(f)
     ours,(theirs,_) = net.codes(x[:few]),runtime_codes(q, f, x[:few])
-    assert set(ours)==set(theirs) and [n for n in ours if not torch.equal(ours[n],theirs[n])]==[]
+    assert ours.keys()==theirs.keys() and sum(int((ours[n]!=c).sum()) for n,c in theirs.items())<=parts*sum(c.numel() for c in theirs.values())
     y,z = (torch.cat([m(b) for b in x.split(250)]) for m in (net,served))
     torch.testing.assert_close(y, z); assert torch.equal(y.argmax(1), z.argmax(1))
 
@@ -138,6 +138,7 @@ def test_networks_people_use(name, tmp_path):
     "Depthwise, grouped and dense structure, relu6, silu, hardswish: random weights"
     q,x = random_network(name, 'w4a4', 64, 4); f = export_onnx(q, tmp_path/'q.onnx')
     same(q, f, x); agreeing(q, OnnxNetwork(f), x, q.policy, least=None)
+    same_integers(q, f, x, 4, parts=1e-5) # what is multiplied in floating point may lie on a border elsewhere
 
 def test_batch_is_free_and_metadata_tell(tmp_path):
     net = pretrained('resnet20-digits')
