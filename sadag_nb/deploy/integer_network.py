@@ -100,7 +100,7 @@ class _Run(fx.Interpreter):
 # %% ../../nbs/deploy/62_integer_network.ipynb #62a00019
 class IntegerNetwork(nn.Module):
     "A quantized network computed as a runtime computes its file, in integers; on the CPU"
-    def __init__(self, model:fx.GraphModule): # from `prepare`, `quantize` or `load_quantized`; one that `export_onnx` cannot write is a `ModelError`
+    def __init__(self, model:fx.GraphModule): # what `export_onnx` takes
         super().__init__(); file = write_graph(as_written(model)); self.graph = file.graph
         self.layers = {n:IntegerLayer(module_of(n,self.graph), how, file.values[n.args[0]].grid) for n,how in file.integers.items()}
         quantizers = set(nodes_of(self.graph, (ActivationQuantizer,)))
