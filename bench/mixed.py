@@ -4,8 +4,8 @@ python bench/mixed.py --data cifar10-jpeg-test.tar.gz --train cifar10-jpeg-train
 
 `w3a3` has the same bits in every layer, and `w3a3-order` rebuilds it in HAWQ's order. `w3a3-CRITERION` has no more bytes and no more
 bit operations than w3a3, and bits of weights and activations are allocated by what rounding to nearest does; `w3a3-CRITERION-learnt` by
-what learning leaves of it; `w3-CRITERION` has no more bytes, its activations stay at 3 bits. Results are written as they come, and a stopped run goes on; images and sensitivities are kept in WORK, images where `sadag sweep`
-keeps its own."""
+what learning leaves of it; `w3-CRITERION` has no more bytes, its activations stay at 3 bits. Results are written as they come, and a
+stopped run goes on; images and sensitivities are kept in WORK, images where `sadag sweep` keeps its own."""
 import argparse, json, time
 from dataclasses import asdict
 from pathlib import Path

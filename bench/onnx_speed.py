@@ -33,13 +33,18 @@ def network(name):
     return net
 
 
+def rounded(graph, policy, x):
+    "The network rounded to nearest, its activation grids fitted to `x`, its biases whole"
+    q = prepare(graph, policy)
+    with torch.no_grad(), fitting(q): q(x)
+    return whole_biases(q)
+
+
 def exported(graph, x, folder):
     "Files by name, and how often each quantized one gives the simulation's answer on `x`, in percent"
     files, same = {'fp32': export_onnx(graph, folder/'fp32.onnx')}, {}
     for bits, policy in POLICIES.items():
-        q = prepare(graph, policy)
-        with torch.no_grad(), fitting(q): q(x[:8])
-        f = files[bits] = export_onnx(whole_biases(q), folder/f'{bits}.onnx'); served = OnnxNetwork(f, 1)
+        q = rounded(graph, policy, x[:8]); f = files[bits] = export_onnx(q, folder/f'{bits}.onnx'); served = OnnxNetwork(f, 1)
         pairs = [(q(b).argmax(1), served(b).argmax(1)) for b in x.split(32)]
         same[bits] = 100*torch.cat([a == b for a, b in pairs]).float().mean().item()
     return files, same

@@ -185,9 +185,9 @@ def examined(options:dict):
 def report(sharpness:bool, data:str|None, n:int|None, run:str): # as of `report_options`
     "Write a run's report, with its sharpness if asked, and print the outcome"
     from sadag_nb.core import SettingError
-    if given := [name for name,v in dict(data=data, n=n).items() if v is not None and not sharpness]:
-        raise SettingError(f"--{given[0]} is read for the sharpness alone: give --sharpness too")
-    if sharpness: telling('pipeline','run_sharpness')(run=run, data=data, **({} if n is None else dict(n=n)))
+    given = {k:v for k,v in dict(data=data, n=n).items() if v is not None}
+    if sharpness: telling('pipeline','run_sharpness')(run=run, **given)
+    elif given: raise SettingError(f"--{next(iter(given))} is read for the sharpness alone: give --sharpness too")
     else: telling('report','run_report')(run=run)
 
 def version():

@@ -71,31 +71,36 @@ def _averages(node:fx.Node, graph:fx.GraphModule) -> bool:
     "Whether `node` is the mean over each whole image"
     return kind_of(node,graph) in (nn.AdaptiveAvgPool2d, F.adaptive_avg_pool2d) and shape_of(node)[2:]==(1,1)
 
+def _later(node:fx.Node, graph:fx.GraphModule, read:list) -> Sums|Added|None: # read: what `node` reads
+    "What an addition or an average of codes leaves to the quantizer behind it to round"
+    if not (read and all(isinstance(v,Codes) for v in read) and _rounded_next(node,graph)): return None
+    if kind_of(node,graph) in ADD and len(read)==2: return Added(*read)
+    x = read[0].whole
+    return Sums(x.sum((2,3),keepdim=True), read[0].grid.scale, x[0,0].numel()) if _averages(node,graph) else None
+
+def _coded(node:fx.Node, graph:fx.GraphModule, x) -> tuple[Tensor,Grid]: # x: what the quantizer `node` reads
+    "The codes that `node` makes of sums or numbers, and their grid"
+    grid = module_of(node,graph).grid(); limits = code_limits(grid, clamp_limits(node.args[0],graph))
+    if isinstance(x, Codes): x = x.numbers
+    return (grid.integers(x) if isinstance(x,Tensor) else x.rounded(grid)).clamp(*limits), grid
+
 # %% ../../nbs/deploy/62_integer_network.ipynb #62a00018
 class _Run(fx.Interpreter):
     "One run through the graph of an `IntegerNetwork`; keeps the codes"
     def __init__(self, network): super().__init__(network.graph); self.network,self.codes = network,{}
     def run_node(self, node):
         graph,read = self.network.graph,[self.env[a] for a in node.args if isinstance(a,fx.Node)]
-        if isinstance(module_of(node,graph), ActivationQuantizer): return self.rounded(node, *read)
+        if isinstance(module_of(node,graph), ActivationQuantizer):
+            self.codes[node.name],grid = _coded(node, graph, *read); return Codes(self.codes[node.name]-grid.zero_point, grid)
         if node in self.network.layers: return self.network.layers[node](*read)
         if clamp_limits(node,graph) and quantized(node,graph): return read[0]
-        if read and all(isinstance(v,Codes) for v in read) and _rounded_next(node,graph):
-            if kind_of(node,graph) in ADD and len(read)==2: return Added(*read)
-            if _averages(node,graph): return Sums(read[0].whole.sum((2,3),keepdim=True), read[0].grid.scale, read[0].whole[0,0].numel())
+        if (later := _later(node, graph, read)) is not None: return later
         result = super().run_node(node)
         return Codes(result, read[0].grid) if node in self.network.moves else result
     def map_nodes_to_values(self, args, n):
         "Codes are whole numbers to what moves them, and numbers to everything else"
         def value(a): v = self.env[a]; return v if not isinstance(v,Codes) else v.whole if n in self.network.moves else v.numbers
         return fx.node.map_arg(args, value)
-    def rounded(self, node, x) -> Codes:
-        "What the quantizer `node` makes of sums or numbers"
-        grid = module_of(node,self.network.graph).grid(); low,high = code_limits(grid, clamp_limits(node.args[0],self.network.graph))
-        if isinstance(x, Codes): x = x.numbers
-        codes = x.rounded(grid) if not isinstance(x,Tensor) else (x/grid.scale).round()+grid.zero_point
-        self.codes[node.name] = codes = codes.clamp(low, high)
-        return Codes(codes-grid.zero_point, grid)
 
 # %% ../../nbs/deploy/62_integer_network.ipynb #62a00019
 class IntegerNetwork(nn.Module):

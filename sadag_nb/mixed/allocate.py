@@ -294,8 +294,9 @@ def uniform_within(p:Plan) -> Policy:
 def foreseen(p:Plan, images:Tensor, # (n, c, h, w), normalised, synthetic or real
              seed:int=0) -> Sensitivity:
     "The sensitivity that the plan's bits are allocated by"
-    sens = sensitivity(p.graph, images, p.criterion, p.policy.symmetric, seed=seed); few = uniform_within(p)
-    return sens if p.activations is not None else after_learning(sens, p.graph, few, harms_learnt(p.graph, images, few, seed=seed))
+    sens = sensitivity(p.graph, images, p.criterion, p.policy.symmetric, seed=seed)
+    if p.activations is not None: return sens
+    few = uniform_within(p); return after_learning(sens, p.graph, few, harms_learnt(p.graph, images, few, seed=seed))
 
 # %% ../../nbs/mixed/51_allocate.ipynb #b4b42d1c
 def allocate(model:nn.Module, # full precision, eval mode

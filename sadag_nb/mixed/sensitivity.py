@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WIDTHS', 'CRITERIA', 'OF_WEIGHTS_ALONE', 'Shared', 'shared_inputs', 'Place', 'places', 'run', 'kl', 'squared_error',
            'quantized', 'one_at_a_time', 'zeros_added', 'hessian_product', 'traces', 'output_traces', 'top_eigenvalues',
-           'Sensitivity', 'sensitivity', 'harm_learnt', 'harms_learnt', 'after_learning', 'tuning_order']
+           'Sensitivity', 'sensitivity', 'harms_learnt', 'after_learning', 'tuning_order']
 
 # %% ../../nbs/mixed/50_sensitivity.ipynb #33d9487e
 from contextlib import contextmanager
@@ -245,20 +245,19 @@ def sensitivity(graph:fx.GraphModule, # from `trace`
                        rows[1] if inputs else None)
 
 # %% ../../nbs/mixed/50_sensitivity.ipynb #50c00002
-def harm_learnt(graph:fx.GraphModule, # from `trace`
-                images:Tensor, # (n, c, h, w), normalised
-                policy:Policy, steps:int=100, # of reconstruction, a unit
-                seed:int=0, batch:int=64 # images that go through together
-               ) -> float:
-    "Mean KL that reconstruction on the images leaves, on their mirror images"
-    images = checked_images(images, graph.shape); unseen = mirrored(images)[len(images):]; full = fold(graph).to(images.device)
-    learnt = reconstruct(prepare(graph,policy).to(images.device), images, steps, seed=seed)
-    with torch.no_grad(): return sum(kl(full(b),learnt(b)).item() for b in unseen.split(batch))/len(unseen)
-
-def harms_learnt(graph, images, policy, **how) -> tuple[float,float]: # as of `harm_learnt`
-    "What is left at the bits of `policy` if weights alone have these few, and if tensors alone have them"
-    few = parse_bits(policy.bits); weights,inputs = (replace(policy, bits=b) for b in (f'w{few.weights}a8', f'w8a{few.input}'))
-    return harm_learnt(graph, images, weights, **how), harm_learnt(graph, images, inputs, **how)
+def harms_learnt(graph:fx.GraphModule, # from `trace`
+                 images:Tensor, # (n, c, h, w), normalised
+                 policy:Policy, steps:int=100, # of reconstruction, a unit
+                 seed:int=0, batch:int=64 # images that go through together
+                ) -> tuple[float,float]:
+    "Mean KL that reconstruction on the images leaves, on their mirror images: where weights alone have the few bits of `policy`, and where tensors alone have them"
+    images = checked_images(images, graph.shape); unseen = mirrored(images)[len(images):].split(batch); full = fold(graph).to(images.device)
+    with torch.no_grad(): right = [full(b) for b in unseen]
+    def left(bits):
+        learnt = reconstruct(prepare(graph, replace(policy, bits=bits)).to(images.device), images, steps, seed=seed)
+        with torch.no_grad(): return float(sum(kl(y, learnt(b)) for y,b in zip(right,unseen)))/sum(map(len,unseen))
+    few = parse_bits(policy.bits)
+    return left(f'w{few.weights}a8'), left(f'w8a{few.input}')
 
 def after_learning(sens:Sensitivity, graph:fx.GraphModule, policy:Policy, harms:tuple # from `harms_learnt`
                   ) -> Sensitivity:
