@@ -6,8 +6,9 @@
 __all__ = ['HALVINGS', 'PART', 'LOCK', 'import_torchvision', 'SadagError', 'ModelError', 'UntraceableModel', 'SettingError',
            'DataError', 'RunError', 'Diverged', 'OutOfMemory', 'at_least', 'first_line', 'nearest_name', 'warn',
            'reading', 'generator', 'seeded', 'default_device', 'fast_dtype', 'autocast', 'frozen', 'peak_mib',
-           'memory_mib', 'within_memory', 'keep_memory', 'Progress', 'Watched', 'steadily', 'writing', 'sha256_of',
-           'write_text', 'save_tensors', 'load_tensors', 'locked', 'own_traces', 'versions', 'Run', 'read_json']
+           'memory_mib', 'within_memory', 'keep_memory', 'laid_out', 'Progress', 'Watched', 'steadily', 'writing',
+           'sha256_of', 'write_text', 'save_tensors', 'load_tensors', 'locked', 'own_traces', 'versions', 'Run',
+           'read_json']
 
 # %% ../nbs/00_core.ipynb #09f392eb
 import ctypes, difflib, hashlib, json, math, os, platform, re, sys, tempfile, time, warnings
@@ -161,6 +162,11 @@ def keep_memory():
     try: mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError): return
     mallopt(M_MMAP_MAX, 0); mallopt(M_TRIM_THRESHOLD, 2**31-1)
+
+# %% ../nbs/00_core.ipynb #1a1d0071
+def laid_out(x:Tensor, stride:tuple) -> Tensor: # stride: as of a tensor of the same shape
+    "`x`, in memory as `stride` says: a copy, if it lies otherwise"
+    return x if x.stride()==stride else x.new_empty_strided(x.shape, stride).copy_(x)
 
 # %% ../nbs/00_core.ipynb #5d0b42e1
 class Progress:

@@ -7,17 +7,25 @@ __all__ = ['ReportingNorm', 'shifted', 'SwingConv2d', 'Reading', 'last_linear', 
 
 # %% ../../nbs/graph/11_probe.ipynb #5c9733ae
 import operator
+from functools import partial
 from typing import NamedTuple
 import torch, torch.fx as fx, torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from ..core import ModelError
+from ..core import ModelError, laid_out
 from .trace import ADD, RELU, BatchNorm, Layer, clone, kind_of, module_of, nodes_of, shape_of
 
 # %% ../../nbs/graph/11_probe.ipynb #fda62236
 def _affine(x:Tensor, scale:Tensor, shift:Tensor) -> Tensor: # x (n, c, ...), the others (c)
-    "scale·x + shift per channel, by the fused batch-norm kernel"
+    "scale·x + shift per channel"
+    if x.dtype==scale.dtype: return torch.addcmul(_along(shift,x), x, _along(scale,x))
     return F.batch_norm(x, torch.zeros_like(scale), torch.ones_like(scale), scale, shift, eps=1e-30) # lost beside 1; PyTorch 2.10 refuses 0
+
+def _add_scaled(y:Tensor, x:Tensor, scale:Tensor) -> Tensor: # y and x (n, c, ...), scale (c)
+    "y + scale·x per channel, in y"
+    return y.addcmul_(x, _along(scale,x)) if x.dtype==scale.dtype else y.add_(_affine(x, scale, torch.zeros_like(scale)))
+
+def _along(v:Tensor, x:Tensor) -> Tensor: return v.view(-1,*[1]*(x.ndim-2)) # one number a channel of x
 
 class _ReportingNorm(torch.autograd.Function):
     "Batch norm by stored statistics, and the mean and variance of its input in their units"
@@ -32,7 +40,8 @@ class _ReportingNorm(torch.autograd.Function):
         x,inv_std,weight,batch = ctx.saved_tensors
         slope = 2*gv*inv_std*inv_std*x.shape[1]/x.numel()
         constant = gm*inv_std*x.shape[1]/x.numel()-slope*batch
-        return _affine(gy, weight*inv_std, constant).add_(_affine(x, slope, torch.zeros_like(slope))),None,None,None,None
+        gx = _affine(laid_out(gy, x.stride()), weight*inv_std, constant)
+        return _add_scaled(gx, x, slope),None,None,None,None
 
 # %% ../../nbs/graph/11_probe.ipynb #76c45839
 class ReportingNorm(nn.Module):
@@ -163,12 +172,18 @@ def _add(x:Tensor, y) -> Tensor:
     "x+y, in x if it has the sum's type"
     return x.add_(y) if x.dtype==torch.promote_types(x.dtype, getattr(y,'dtype',x.dtype)) else x+y
 
+def _relu(x:Tensor) -> Tensor:
+    "The rectifier, in x; its gradient comes in x's layout"
+    y = torch.relu_(x)
+    if y.requires_grad: y.register_hook(partial(laid_out, stride=y.stride()))
+    return y
+
 def _in_place(graph:fx.GraphModule):
     "Let rectifiers and sums write over inputs that are not needed any more"
     for node in list(graph.graph.nodes):
         kind,x = kind_of(node,graph),node.args[0] if node.args else None
         if not _overwritable(x,graph) or shape_of(x)!=shape_of(node): continue # type: ignore[arg-type]
-        if kind in RELU: function,args = torch.relu_,(x,)
+        if kind in RELU: function,args = _relu,(x,)
         elif kind in ADD and not node.kwargs: function,args = _add,node.args
         else: continue
         with graph.graph.inserting_after(node): new = graph.graph.call_function(function, args)

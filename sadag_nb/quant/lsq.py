@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
-from ..core import generator
+from ..core import generator, laid_out
 from ..ranks import span
 from .uniform import Grid, limits, search_grid
 
@@ -29,7 +29,7 @@ class _FakeQuantize(torch.autograd.Function):
         return y
     @staticmethod
     def backward(ctx, g):
-        x,u,y,kept,step = ctx.saved_tensors
+        x,u,y,kept,step = ctx.saved_tensors; g = laid_out(g, x.stride())
         gx = torch.ops.aten.hardtanh_backward(g, u, *ctx.limits)
         if kept is not None: gx.lerp_(g, kept)
         return gx, (_dot(g,y)-_dot(gx,x))/step, None, None, None
