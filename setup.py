@@ -11,6 +11,6 @@ setup(name=cfg['lib_name'], version=cfg['version'], description=cfg['description
       long_description=Path('README.md').read_text(encoding='utf-8'), long_description_content_type='text/markdown',
       packages=find_packages(include=[cfg['lib_name'], cfg['lib_name']+'.*']),
       package_data={cfg['lib_name']: data}, zip_safe=False,
-      python_requires='>='+cfg['min_python'], install_requires=cfg['requirements'].split(),
+      python_requires=f">={cfg['min_python']},<3.14", install_requires=cfg['requirements'].split(),
       extras_require={'dev': cfg['dev_requirements'].split()},
       entry_points={'console_scripts': [cfg['console_scripts']], 'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"]})

@@ -65,7 +65,7 @@ def plain_genie(model, n, steps, seed):
 def our_losses(model, recipe, n, steps, seed):
     "Logged batch-norm losses of a recipe"
     rows = []
-    synthesize(model, recipe, n=n, steps=steps, seed=seed, log=lambda **r: rows.append(r))
+    synthesize(model, recipe, n=n, steps=steps, seed=seed, device='cpu', log=lambda **r: rows.append(r))
     return {r['step']: r['bn'] for r in rows}
 
 

@@ -98,7 +98,7 @@ def fronts(bench, criteria, seed):
             points,took = timed(front, s, of.costs, of.choices, by)
             rows.append(dict(criterion=c, by=by, sensitivity_seconds=seconds, learning_seconds=0. if alone else learning, front_seconds=took, points=len(points)))
     s = table(bench,MADE,'kl',seed); drawn = rows_of(p, s, best(s,p.costs,p.choices,p.limits))
-    return dict(machine=machine(), seconds=rows, drawn=[r for r in drawn if r['stage']=='front' and r['by']=='bitops'])
+    return dict(machine=machine('cpu'), seconds=rows, drawn=[r for r in drawn if r['stage']=='front' and r['by']=='bitops'])
 
 
 def main():
@@ -126,7 +126,7 @@ def main():
         if any((r.get('kind') or r['criterion'],r['seed'])==key for r in found[where]): return
         found[where].append(compute(bench,*key)); write()
         print({k:v for k,v in found[where][-1].items() if k!='layers'}, flush=True)
-    def write(): write_text(out, json.dumps(dict(found, machine=machine(), versions=versions()), indent=1))
+    def write(): write_text(out, json.dumps(dict(found, machine=machine('cpu'), versions=versions()), indent=1))
 
     if 'fronts' not in found: found['fronts'] = fronts(bench, a.criteria, a.seeds[0]); write(); print(found['fronts']['seconds'], flush=True)
     for kind in a.kinds:

@@ -99,14 +99,14 @@ def generator(*keys, # the seed, then anything that names the piece of work: 0, 
 @contextmanager
 def seeded(*keys):
     "Global torch random numbers depend on `keys` alone inside, and are as before outside"
-    with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else []):
+    with torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []): # it is seeded on all
         torch.manual_seed(generator(*keys).initial_seed())
         yield
 
 # %% ../nbs/00_core.ipynb #1fceffb2
 def default_device() -> torch.device:
-    "The accelerator if there is one, else the CPU"
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device('cpu')
+    "The GPU if there is one that runs all that is needed here, else the CPU"
+    return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
 
 def fast_dtype(device) -> torch.dtype:
     "bfloat16 where `device` multiplies it natively, else float32"
@@ -200,8 +200,8 @@ def steadily(work:Callable, # takes the factor of all step sizes: 1, then 0.5, â
     "What `work` returns, at the first pace at which it does not diverge"
     for k in range(HALVINGS+1):
         try: return work(.5**k)
-        except Diverged as e: why = e
-        if log: log(stage='diverged', name=name, pace=.5**k, why=str(why))
+        except Diverged as e: why = str(e) # the error itself would keep all that failed in memory
+        if log: log(stage='diverged', name=name, pace=.5**k, why=why)
         if k<HALVINGS: warn(f"{name} diverged ({why}): again with step sizes times {.5**(k+1):g}")
     raise SadagError(f"{name} diverged ({why}), even with step sizes times {.5**HALVINGS:g}: give smaller learning rates, or other images or weights")
 

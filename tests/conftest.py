@@ -1,5 +1,7 @@
 "What the tests share: the repository's folder, the package installed from its wheel outside the repository, and torch's threads"
-import os, shutil, subprocess, sys, sysconfig, venv
+import os
+os.environ['CUDA_VISIBLE_DEVICES'] = '' # what is compared bit by bit is computed on the CPU
+import shutil, subprocess, sys, sysconfig, venv
 from pathlib import Path
 import pytest, torch
 from browsing import address, browser, chromium, site # fixtures

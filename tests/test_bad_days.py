@@ -76,7 +76,7 @@ def survives(command, kills, top):
     assert res.returncode==0, res.stdout+res.stderr+''.join(p.read_text() for p in top.glob('*.log'))
     expected = digests(top/'whole'); assert expected
     for i in range(int(res.stdout)): assert digests(top/str(i))==expected
-    assert not [p for p in top.rglob('.*') if p.is_file() and not p.name.startswith('.figure1.json')]
+    assert not [p for p in top.rglob('.*') if p.is_file()]
     for p in top.rglob('*.json'): json.loads(p.read_text())
 
 @pytest.mark.parametrize('command,kills', [(MAKE,6), (QUANTIZE,8), (SWEEP,6)], ids=['synthesize','quantize','sweep'])
@@ -177,10 +177,11 @@ def test_half_a_line_of_metrics(run):
     assert main([*QUANTIZE,'--out',str(run)])==0
     rows = [json.loads(l) for l in (run/'metrics.jsonl').read_text().splitlines()]; assert rows[:lines.count('\n')]==[json.loads(l) for l in lines.splitlines()]
 
-def test_code_in_a_run_folder_is_not_run(run, capsys):
-    (run/'net.py').write_text(f"from pathlib import Path; Path({str(run/'was_run')!r}).touch()\ndef net(): pass")
-    config = json.loads((run/'config.json').read_text()); (run/'config.json').write_text(json.dumps(dict(config, model=f'{run}/net.py:net')))
-    told(capsys, ['evaluate',run,'--data','digits'], 'not run'); assert not (run/'was_run').exists()
+@pytest.mark.parametrize('beside', [False,True], ids=['within','beside'])
+def test_code_that_a_run_folder_names_is_not_run(run, beside, capsys):
+    file = (run.parent if beside else run)/'net.py'; file.write_text(f"from pathlib import Path; Path({str(run/'was_run')!r}).touch()\ndef net(): pass")
+    config = json.loads((run/'config.json').read_text()); (run/'config.json').write_text(json.dumps(dict(config, model=f'{file}:net')))
+    told(capsys, ['evaluate',run,'--data','digits'], 'only if you say so', f'--model {file}:net'); assert not (run/'was_run').exists()
 
 def test_read_only_folder(tmp_path, capsys, monkeypatch):
     "As the system tells it, whoever runs the test"

@@ -40,7 +40,7 @@ class Code:
 @pytest.fixture(scope='module')
 def inputs(tmp_path_factory):
     "A folder of wrong things"
-    d = tmp_path_factory.mktemp('inputs'); (d/'own.py').write_text(OWN)
+    d = tmp_path_factory.mktemp('inputs'); (d/'own.py').write_text(OWN); (d/'fails.py').write_text('import not_there')
     good = {k:v.contiguous() for k,v in pretrained('resnet20-digits').state_dict().items()}
     save_file(good, d/'whole.safetensors'); (d/'cut.safetensors').write_bytes((d/'whole.safetensors').read_bytes()[:-50])
     save_file(nn.Linear(3,2).state_dict(), d/'linear.safetensors')
@@ -108,8 +108,11 @@ BAD = {  # what: (command, what the sentence holds)
     'data cut':          (f'quantize {DIGITS} --data cut.tar.gz', 'nor a whole .tar'),
     'images missing':    (f'quantize {DIGITS} --images gone', 'no such folder or archive: gone'),
     'images empty':      (f'quantize {DIGITS} --images empty', 'holds no images'),
-    'images of NaN':     (f'quantize {DIGITS} --images holes.safetensors', 'not finite numbers'),
-    'images of another size': (f'quantize {DIGITS} --images small.safetensors', 'has images of shape (3, 5, 5)'),
+    'images of NaN':     (f'quantize {DIGITS} --images holes.safetensors', 'NaN or infinite values'),
+    'recipe of images that are given': (f'quantize {DIGITS} --images small.safetensors --recipe genie', '--recipe is of images that are made'),
+    'steps of images that are given':  (f'quantize {DIGITS} --images small.safetensors --steps 5', '--steps is of images that are made'),
+    'file of code fails':     ('synthesize --model fails.py:net --input 1x9x9', "fails.py failed (ModuleNotFoundError: No module named 'not_there')"),
+    'images of another size': (f'quantize {DIGITS} --images small.safetensors', 'must be a tensor of shape (n, 1, 16, 16), not (4, 3, 5, 5)'),
     'images are weights':     (f'quantize {DIGITS} --images linear.safetensors', "no tensor named 'images'"),
     'finetune no run':   ('finetune gone', 'not a run folder'),
     'finetune steps zero':   ('finetune gone --steps 0', 'steps must be at least 1'),

@@ -167,3 +167,23 @@ def test_demo(there):
     html = (there/'runs/demo/report.html').read_text()
     for r in rows: assert f"{r['top1']:.2f}" in html and f"{r['top1']:.2f}" in out
     assert 'runs/demo/report.html' in out
+
+BESIDE = """from __future__ import annotations
+from dataclasses import dataclass
+from beside import width
+from sadag_nb.all import pretrained
+@dataclass
+class Size: width: int = width
+def net(): assert Size().width==16; m = pretrained('resnet20-digits'); del m.card; return m
+"""
+
+def test_network_in_a_file(tmp_path, monkeypatch, capsys):
+    "Its file imports what lies beside it; its run is opened if the user says so again, and not because the folder does"
+    monkeypatch.chdir(tmp_path); (tmp_path/'mine.py').write_text(BESIDE); (tmp_path/'beside.py').write_text('width = 16'); before = list(sys.path)
+    assert main('quantize --model mine.py:net --input 1x16x16 --n 8 --steps 2 --unit-steps 2 --device cpu --out run'.split())==0
+    assert 'mine.py:net has no card' in capsys.readouterr().err and sys.path==before
+    assert json.loads((tmp_path/'run/config.json').read_text())['card']['outputs']==10 # counted, where no card says it
+    for verb in ('evaluate run --data digits', 'export run --out run.onnx', 'finetune run --steps 1 --out tuned', 'report run --sharpness --n 4'):
+        assert main(verb.split())==2 and 'give --model mine.py:net' in capsys.readouterr().err
+        assert main([*verb.split(), '--model', 'mine.py:net'])==0
+    assert (tmp_path/'run.onnx').is_file() and (tmp_path/'tuned/model.safetensors').is_file()

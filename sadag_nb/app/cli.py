@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['BUDGETS', 'DATA', 'VERBS', 'SHARED', 'Parser', 'shape', 'layer', 'rung', 'out_option', 'resume_option',
-           'machine_options', 'thread_options', 'model_options', 'spent', 'synthesis_options', 'views_option',
-           'quantize_options', 'auto_options', 'told', 'telling', 'recipes', 'sweeps', 'sweep', 'search', 'examined',
-           'report', 'version', 'evaluate', 'export', 'demo_options', 'finetune_options', 'evaluate_options',
-           'export_options', 'sweep_options', 'search_options', 'report_options', 'parser', 'main', 'failed']
+           'machine_options', 'thread_options', 'model_options', 'code_option', 'spent', 'synthesis_options',
+           'views_option', 'quantize_options', 'auto_options', 'told', 'telling', 'recipes', 'sweeps', 'sweep',
+           'search', 'examined', 'report', 'version', 'evaluate', 'export', 'demo_options', 'finetune_options',
+           'evaluate_options', 'export_options', 'sweep_options', 'search_options', 'report_options', 'parser', 'main',
+           'failed']
 
 # %% ../../nbs/app/72_cli.ipynb #ef3e33a8
 import argparse, re, sys
@@ -72,11 +73,16 @@ def model_options(p):
     p.opt('--model', None, 'resnet20-digits, resnet20-cifar10, resnet32-cifar10, …, torchvision:resnet18, or '
           'path/to/file.py:factory', required=True, metavar='NAME')
     p.opt('--weights', None, 'weights file (.safetensors, .pt, .pth); for torchvision also DEFAULT, which downloads, or '
-          'random (default: those embedded)', metavar='FILE')
-    p.opt('--input', None, 'input of a network of your own: CHANNELSxHEIGHTxWIDTH in pixels, like 3x224x224', type=shape,
+          'random (default: those embedded in the package, or what the factory itself loads)', metavar='FILE')
+    p.opt('--input', None, 'images of a network of your own: CHANNELSxHEIGHTxWIDTH in pixels, like 3x224x224; pixels go in from 0 to 1 unless the network has a card', type=shape,
           metavar='CxHxW')
     out_option(p, None, required=True)
     p.opt('--seed', 0, 'seed of all random numbers')
+
+def code_option(p):
+    "The option that lets a run's own network be opened"
+    p.opt('--model', None, "the run's network again, where it is Python code, like path/to/file.py:factory: no code is run because a folder names it",
+          metavar='NAME')
 
 # %% ../../nbs/app/72_cli.ipynb #c35a6f10
 BUDGETS = { # recipe, images, generator steps a batch, reconstruction steps a unit
@@ -86,6 +92,9 @@ BUDGETS = { # recipe, images, generator steps a batch, reconstruction steps a un
 
 def spent(options:dict) -> dict:
     "`options`, with what they leave open taken from their budget"
+    if 'budget' in options and options.get('images') and (made := [k for k in ('recipe','steps') if options[k] is not None]):
+        from sadag_nb.core import SettingError
+        raise SettingError(f"--{made[0]} is of images that are made: leave it out, or leave out --images")
     budget = BUDGETS.get(options.pop('budget', None), {})
     return options|{k:v for k,v in budget.items() if k in options and options[k] is None}
 
@@ -115,7 +124,7 @@ def quantize_options(p):
     p.add_argument('--symmetric', action='store_true', help='weight codes around zero; with them even 8-bit weights run in integers')
     p.add_argument('--integer', action='store_true', help='round images, and what layers write to additions and the like, to 8 bits too, so that '
                    'the layers of an exported ONNX file run in integers, and fast; with --symmetric the 8-bit ones too')
-    p.opt('--unit-steps', None, 'reconstruction steps a unit (default: by --budget)', type=int)
+    p.opt('--unit-steps', None, 'reconstruction steps a unit, which is a residual block, or a layer outside of one (default: by --budget)', type=int)
     p.opt('--unit-batch', 32, 'images a reconstruction step')
     views_option(p)
     p.opt('--cache-limit', None, 'GiB of activations kept in memory, what is beyond it on disk (default: half of the memory)',
@@ -124,16 +133,16 @@ def quantize_options(p):
 
 def auto_options(p):
     "Options of bits that are allocated"
-    p.opt('--size', None, 'for --bits auto: largest size of the weights, like 0.15MB, counted as papers do; a file gives 3 bits the room of 4, and 5 to 7 that of 8', metavar='SIZE')
+    p.opt('--size', None, 'for --bits auto: largest size of the weights, like 0.15MB, counted as papers do, every weight at its own bits and the rest in float32; a file gives 3 bits the room of 4, and 5 to 7 that of 8', metavar='SIZE')
     p.opt('--bitops', None, 'for --bits auto: most bit operations for one image, like 1.2G', metavar='N')
     p.opt('--time', None, 'for --bits auto: longest time by the table of --latency, like 2ms', metavar='TIME')
     p.opt('--latency', None, 'for --bits auto: JSON file of measured seconds, {layer: {"w4a8": seconds}}', metavar='FILE')
     p.opt('--criterion', None, 'for --bits auto: what tells how sensitive a layer is: kl (ZeroQ), trace (HAWQ-V2), eigenvalue (HAWQ) '
-          'or error (default: kl)', metavar='NAME')
+          'or error (default: kl; error for a network of one output)', metavar='NAME')
     p.opt('--activations', None, 'for --bits auto: bits of all activations (default: 8, or chosen too under --bitops or --time)',
           type=int)
 
-DATA = 'labelled images to measure accuracy on: digits, cifar10:FOLDER, or a folder or archive with one folder a class'
+DATA = 'labelled images to measure accuracy on: digits, cifar10:FOLDER, cifar100:FOLDER, or a folder or archive with one folder a class'
 
 # %% ../../nbs/app/72_cli.ipynb #df9c308b
 def told(run):
@@ -182,10 +191,10 @@ def examined(options:dict):
     from sadag_nb.app.examine import examine
     examine(*(options[k] for k in ('out','sweep','train','weights')))
 
-def report(sharpness:bool, data:str|None, n:int|None, run:str): # as of `report_options`
+def report(sharpness:bool, run:str, **options): # as of `report_options`
     "Write a run's report, with its sharpness if asked, and print the outcome"
     from sadag_nb.core import SettingError
-    given = {k:v for k,v in dict(data=data, n=n).items() if v is not None}
+    given = {k:v for k,v in options.items() if v is not None}
     if sharpness: telling('pipeline','run_sharpness')(run=run, **given)
     elif given: raise SettingError(f"--{next(iter(given))} is read for the sharpness alone: give --sharpness too")
     else: telling('report','run_report')(run=run)
@@ -196,18 +205,19 @@ def version():
     for name,value in versions().items(): print(f'{name:12} {value}')
 
 # %% ../../nbs/app/72_cli.ipynb #5b43bf65
-def evaluate(run:str, data:str, batch:int, device:str|None):
+def evaluate(run:str, data:str, batch:int, device:str|None, model:str|None):
     "Print the accuracy of a run's networks, or of an ONNX file"
     from sadag_nb.app.pipeline import evaluate_onnx, run_evaluate
     from sadag_nb.core import SettingError
-    if not run.endswith('.onnx'): return told(run_evaluate(run, data, device, batch))
+    if not run.endswith('.onnx'): return told(run_evaluate(run, data, device, batch, model))
     if device: raise SettingError("ONNX files are run on the processor: leave out --device")
+    if model: raise SettingError("ONNX files hold their network: leave out --model")
     print('{model} {bits} by ONNX Runtime: {top1:.2f} % of {images} images'.format(**evaluate_onnx(run, data, batch)))
 
-def export(run:str, out:str, opset:int|None, measure:bool): # as of `run_export`
+def export(run:str, out:str, opset:int|None, measure:bool, model:str|None): # as of `run_export`
     "Write a run's network to a file, and print its size, and what was measured"
     from sadag_nb.app.pipeline import run_export
-    path = run_export(run, out, opset, measure); print(f'{path}: {path.stat().st_size/1e3:.0f} kB')
+    path = run_export(run, out, opset, measure, model); print(f'{path}: {path.stat().st_size/1e3:.0f} kB')
     if measure:
         from sadag_nb.core import Run
         told(Run.open(run))
@@ -224,7 +234,7 @@ def demo_options(p):
 def finetune_options(p):
     "Options of finetune"
     p.add_argument('run', help='run folder of a quantize or finetune command, which stays as it is')
-    out_option(p, None, required=True)
+    out_option(p, None, required=True); code_option(p)
     p.opt('--images', None, "images to learn from: a run folder, a .safetensors file, or a folder or archive of real images, of which --n are "
           "drawn (default: the run's own)", metavar='PATH')
     p.opt('--n', 128, 'number of real images')
@@ -233,7 +243,7 @@ def finetune_options(p):
     p.opt('--lr', .01, 'learning rate of the weights, in steps of their grid', metavar='RATE')
     p.add_argument('--saq', nargs='?', type=int, const=3, metavar='CASE', help='sharpness-aware steps: 1 perturbs in front of the quantizer, 2 behind '
                    'it by the slope in front, 3 by the slope behind it (without a number: 3; default: plain steps)')
-    p.opt('--rho', .35, 'radius of the perturbation', metavar='RHO')
+    p.opt('--rho', .35, 'radius of the perturbation, in the units of the weights', metavar='RHO')
     p.opt('--every', 1, 'only one step in so many is sharpness-aware')
     p.opt('--renew', 0, 'new images every so many steps; 0: the same throughout')
     p.opt('--recipe', None, 'with --renew: how the new images are synthesized; `sadag recipes` lists the names', metavar='NAME')
@@ -243,13 +253,13 @@ def finetune_options(p):
 
 def evaluate_options(p):
     "Options of evaluate"
-    p.add_argument('run', help='run folder of a quantize or finetune command, or an ONNX file of an export command')
+    p.add_argument('run', help='run folder of a quantize or finetune command, or an ONNX file of an export command'); code_option(p)
     p.opt('--data', None, DATA, required=True)
     p.opt('--batch', 256, 'images computed together')
 
 def export_options(p):
     "Options of export"
-    p.add_argument('run', help='run folder of a quantize or finetune command')
+    p.add_argument('run', help='run folder of a quantize or finetune command'); code_option(p)
     p.opt('--out', None, 'FILE.onnx, or FILE.safetensors for packed integers', required=True, metavar='FILE')
     p.opt('--opset', None, 'ONNX: version of the operator set (default: the smallest that serves)', type=int)
     p.add_argument('--measure', action='store_true', help="ONNX: measure the file's speed beside full precision, and its accuracy if "
@@ -261,10 +271,10 @@ def sweep_options(p):
     p.opt('--out', 'runs/sweeps', 'folder of images, models, rows and tables; sweeps share what they have in common', metavar='FOLDER')
     resume_option(p)
     p.opt('--data', None, DATA, required=True)
-    p.opt('--train', None, 'real training images, for cases that choose from them', metavar='DATA')
+    p.opt('--train', None, 'real training images, for cases that choose from them: digits-train, cifar10-train:FOLDER, or a folder or archive', metavar='DATA')
     p.opt('--search', None, 'search.json of a search, for cases that stand for its best recipe', metavar='FILE')
     p.opt('--model', None, "network (default: the sweep's)", metavar='NAME')
-    p.opt('--weights', None, 'weights file', metavar='FILE')
+    p.opt('--weights', None, 'weights file (.safetensors, .pt, .pth; default: those embedded)', metavar='FILE')
     p.opt('--n', 128, 'images, where a case does not say')
     p.opt('--steps', 300, 'generator steps a batch of images')
     p.opt('--unit-steps', 400, 'reconstruction steps a unit')
@@ -278,8 +288,8 @@ def sweep_options(p):
 def search_options(p):
     "Options of search"
     p.opt('--model', None, 'network to search on', required=True, metavar='NAME')
-    p.opt('--weights', None, 'weights file', metavar='FILE')
-    p.opt('--train', None, 'labelled training images to measure on; never test images', required=True, metavar='DATA')
+    p.opt('--weights', None, 'weights file (.safetensors, .pt, .pth; default: those embedded)', metavar='FILE')
+    p.opt('--train', None, 'labelled training images to measure on, never test images: digits-train, cifar10-train:FOLDER, or a folder or archive with one folder a class', required=True, metavar='DATA')
     p.opt('--held', 5000, 'how many of them, always the same')
     p.opt('--out', None, 'folder of journal, images, models, rows and search.json; the same command goes on, with more --trials too',
           required=True, metavar='FOLDER')
@@ -292,7 +302,7 @@ def search_options(p):
 
 def report_options(p):
     "Options of report"
-    p.add_argument('run', help='run folder')
+    p.add_argument('run', help='run folder'); code_option(p)
     p.add_argument('--sharpness', action='store_true', help='first measure how the loss rises around the weights of both networks')
     p.opt('--data', None, "images to measure it on: digits, cifar10:FOLDER, a folder or archive, a .safetensors file (default: the run's own)",
           metavar='DATA')

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['DEMO', 'DEMO_RECIPES', 'open_device', 'weights_sha256', 'open_network', 'open_labelled', 'open_calibration',
-           'checked_images', 'check_folder', 'Followed', 'finished', 'working', 'timed', 'make_images',
-           'run_synthesize', 'check_auto', 'make_policy', 'make_model', 'measure', 'describe', 'run_quantize',
-           'open_run', 'run_evaluate', 'run_sharpness', 'make_tuned', 'renewing', 'run_finetune', 'run_export',
-           'measured', 'evaluate_onnx', 'nearest', 'calibrated', 'demo']
+           'stored_images', 'check_folder', 'Followed', 'finished', 'working', 'timed', 'make_images', 'run_synthesize',
+           'check_auto', 'make_policy', 'make_model', 'measure', 'describe', 'run_quantize', 'open_run', 'run_evaluate',
+           'run_sharpness', 'make_tuned', 'renewing', 'run_finetune', 'run_export', 'measured', 'evaluate_onnx',
+           'nearest', 'calibrated', 'demo']
 
 # %% ../../nbs/app/70_pipeline.ipynb #445b9a9b
-import hashlib, json, os, shutil, statistics, tempfile, time
+import hashlib, json, math, os, shutil, statistics, tempfile, time
 import torch, torch.fx as fx
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -21,12 +21,12 @@ from ..core import (DataError, Run, RunError, SadagError, SettingError, at_least
 from ..ranks import check_part, from_first, own_device, rank
 from ..models.zoo import pretrained
 from ..models.datasets import calibration, loader, open_images, top1
-from ..graph.trace import fold, trace
+from ..graph.trace import answer, fold, shape_of, trace
 from ..graph.probe import probe
 from ..deploy.onnx import OnnxNetwork, by_turns, export_onnx
 from ..quant.policy import Policy
 from ..quant.prepare import load_quantized, prepare, save_quantized
-from ..quant.reconstruct import check_views, quantize
+from ..quant.reconstruct import check_views, checked_images, quantize
 from ..sharp.meter import measure as sharpness_of
 from ..mixed.allocate import Plan, best, foreseen, mean_bits, plan, rows_of
 from ..synth.recipes import get_recipe
@@ -37,10 +37,12 @@ from .report import histogram_rows, run_report
 # %% ../../nbs/app/70_pipeline.ipynb #fe0b40a0
 def open_device(device:str|None=None # 'cpu', 'cuda', 'cuda:1', …; the accelerator if there is one by default
                ) -> torch.device:
-    "The device by that name, if work can run there"
-    try: return torch.empty(0, device=own_device(device or default_device())).device
-    except (RuntimeError, AssertionError):
-        raise SettingError(f"device {device!r} cannot be used here: give --device cpu, or leave it out") from None
+    "The device by that name, if work can run there; float32 is computed as such there, not in TF32"
+    try: found = torch.empty(0, device=own_device(device or default_device())).device
+    except (RuntimeError, AssertionError): found = torch.device('meta')
+    if found.type not in ('cpu','cuda'): raise SettingError(f"device {device!r} cannot be used here: give --device cpu, or leave it out")
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    return found
 
 # %% ../../nbs/app/70_pipeline.ipynb #7bbfcf79
 def weights_sha256(net:nn.Module) -> str:
@@ -59,6 +61,7 @@ def open_network(model:str, # name, torchvision:NAME, or path/to/file.py:factory
                 ) -> tuple[nn.Module, fx.GraphModule]: # network with its card, traced graph
     "The network and its graph, known to be fit for the work"
     net = pretrained(model, weights, input); graph = trace(net)
+    if net.card.outputs is None: net.card.outputs = math.prod(shape_of(answer(graph))[1:]) # a card made up from the images' shape
     if synthesis: probe(graph)
     return net, graph
 
@@ -77,16 +80,14 @@ def open_calibration(images:str, # run folder, .safetensors file, or folder or a
     if (path/'config.json').is_file(): path = path/'images.safetensors'
     if path.suffix!='.safetensors': return calibration(images, card, n, seed)
     if not path.is_file(): raise DataError(f"no such file: {path}; the same synthesize command again finishes a stopped run")
-    return checked_images(load_tensors(path)[0].get('images'), path, card)
+    return stored_images(path, card)
 
-def checked_images(x:Tensor|None, path, card) -> Tensor:
-    "`x` in float32 if it can be fed to the network, else `DataError`"
+def stored_images(path, card) -> Tensor: # (n, c, h, w), normalised, float32
+    "The images in the file at `path`, if they can be fed to the network, else `DataError`"
+    x = load_tensors(path)[0].get('images')
     if x is None: raise DataError(f"{path} holds no tensor named 'images': give the images.safetensors of a run")
-    if x.ndim!=4 or not len(x) or tuple(x.shape[1:])!=tuple(card.shape):
-        raise DataError(f"{path} has images of shape {tuple(x.shape[1:])}, {card.name} takes {tuple(card.shape)}: "
-                        "give others")
-    if x.is_complex() or not (x:=x.float()).isfinite().all(): raise DataError(f"{path} holds images that are not finite numbers: make them again")
-    return x
+    try: return checked_images(x, card.shape)
+    except DataError as e: raise DataError(f"{path} does not suit {card.name}: {e}") from None
 
 # %% ../../nbs/app/70_pipeline.ipynb #c0fe7b69
 _BEFORE = {'views':1} # what runs did before there was the setting
@@ -156,7 +157,7 @@ def make_images(run:Run, net:nn.Module, device, recipe:str, n:int, steps:int, ba
                            save=run.file('images'))
         from_first(save_tensors, path, {'images':x}, recipe=recipe)
     from_first(shutil.rmtree, run.file('images'), ignore_errors=True)
-    return checked_images(load_tensors(path)[0].get('images'), path, net.card)
+    return stored_images(path, net.card)
 
 # %% ../../nbs/app/70_pipeline.ipynb #8949a674
 def run_synthesize(model:str, out:str, weights:str|None=None, input:tuple|None=None, # see `open_network`
@@ -261,31 +262,27 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
     return finished(run)
 
 # %% ../../nbs/app/70_pipeline.ipynb #abb9598b
-def open_run(path:str) -> tuple[Run, nn.Module, fx.GraphModule]: # run, full-precision and quantized network
+def open_run(path:str,
+             model:str|None=None # the run's network again, where that is Python code: a folder's word alone runs none
+            ) -> tuple[Run, nn.Module, fx.GraphModule]: # run, full-precision and quantized network
     "The networks of the finished run at `path`"
-    run = Run.open(path); command,model,weights,shape,sha = run.settings('command','model','weights','input','weights_sha256')
+    run = Run.open(path); command,named,weights,shape,sha = run.settings('command','model','weights','input','weights_sha256')
     if command not in ('quantize','finetune'):
         raise RunError(f"{path} is a run of {command}, which holds no quantized model: give one of quantize or finetune")
     if not run.file('model.safetensors').is_file():
         raise RunError(f"{path} holds no quantized model yet: finish it by giving its {command} command again")
-    net,_ = open_network(_no_code_within(run, model), weights, shape, synthesis=False)
-    if weights_sha256(net)!=sha: raise RunError(f"the weights of {model} have changed since {path} was made: quantize again")
+    if not isinstance(named, str): raise RunError(f"{path}/config.json names no network: make the run again")
+    if '.py:' in named and not model: raise RunError(f"{path} names a network in Python code, which is run only if you say so: give --model {named}")
+    net,_ = open_network(model or named, weights, shape, synthesis=False)
+    if weights_sha256(net)!=sha: raise RunError(f"the weights of {model or named} are not those that {path} was made from: give its own, or quantize again")
     return run, net, load_quantized(run.file('model.safetensors'), net)
-
-def _no_code_within(run:Run, model) -> str:
-    "`model`, unless it names a file that came with the run folder: opening a folder must not run what lies in it"
-    if not isinstance(model, str): raise RunError(f"{run.path}/config.json names no network: make the run again")
-    file = Path(model.rpartition(':')[0]).resolve()
-    if '.py:' in model and file.is_relative_to(run.path.resolve()):
-        raise RunError(f"{run.path} names a network in a Python file of its own ({model}), which is not run: move the file out of the folder if you trust it")
-    return model
 
 # %% ../../nbs/app/70_pipeline.ipynb #fbf41be6
 def run_evaluate(run:str, # run folder
                  data:str, # labelled images
-                 device:str|None=None, batch:int=256) -> Run:
+                 device:str|None=None, batch:int=256, model:str|None=None) -> Run: # model: see `open_run`
     "Measure the run's two networks on `data`"
-    device = open_device(device); found,net,qmodel = open_run(run)
+    device = open_device(device); found,net,qmodel = open_run(run, model)
     with locked(found.path):
         measure(found, net, qmodel, device, open_labelled(data, net.card), data, batch)
         return run_report(found)
@@ -293,10 +290,11 @@ def run_evaluate(run:str, # run folder
 # %% ../../nbs/app/70_pipeline.ipynb #caf2c5e2
 def run_sharpness(run:str, # run folder
                   data:str|None=None, # images, see `open_calibration`; by default the run's own
-                  n:int=128 # how many
+                  n:int=128, # how many
+                  model:str|None=None # see `open_run`
                  ) -> Run:
     "Measure the sharpness of the run's two networks, and write its report"
-    at_least(1, n=n); found,net,qmodel = open_run(run)
+    at_least(1, n=n); found,net,qmodel = open_run(run, model)
     x = open_calibration(data or run, net.card, n, seed=0)[:n]
     with locked(found.path), within_memory('measuring sharpness', f'give fewer images, like --n {max(1,n//2)}'):
         measured = {'full precision':sharpness_of(net, fold(trace(net)), x), 'quantized':sharpness_of(net, qmodel, x)}
@@ -331,14 +329,15 @@ def run_finetune(run:str, # folder of a quantize or finetune command
                  recipe:str|None=None, # of renewed images
                  data:str|None=None, # labelled images to measure accuracy on
                  n:int=128, # real images drawn
+                 model:str|None=None, # see `open_run`
                  seed:int=0, device:str|None=None) -> Run:
     "Fine-tune the quantized network of `run` into run folder `out`"
     if saq is None and (rho,every)!=(Tuning.rho,Tuning.every): raise SettingError("rho and every are of sharpness-aware steps: give saq too, or leave them out")
     how = Tuning(steps, batch, lr, saq, rho, every, renew, views); at_least(1, n=n); device = open_device(device)
-    before,net,qmodel = open_run(run); c = before.config; bits,layers = before.settings('bits','layers')
+    before,net,qmodel = open_run(run, model); c = before.config; bits,layers = before.settings('bits','layers')
     test = open_labelled(data, net.card) if data else None; x = open_calibration(images or run, net.card, n, seed)
     source = renewing(net, x, recipe, how, seed, device)
-    with working(out, net, dict(weights=c['weights'], input=c['input']), command='finetune', model=c['model'], run=str(run),
+    with working(out, net, dict(weights=c['weights'], input=c['input']), command='finetune', model=model or c['model'], run=str(run),
                  start_sha256=weights_sha256(qmodel), bits=bits, layers=layers, images=images or str(run), n=len(x), images_sha256=_digest(x),
                  recipe=recipe, seed=seed, **asdict(how)) as new:
         if test is not None: new.record(start_top1=top1(qmodel, loader(test, net.card), device))
@@ -353,13 +352,15 @@ def run_finetune(run:str, # folder of a quantize or finetune command
 def run_export(run:str, # run folder
                out:str, # FILE.onnx or FILE.safetensors
                opset:int|None=None, # ONNX: operator set; the smallest that serves by default
-               measure:bool=False # ONNX: accuracy and speed of the file, for the report
+               measure:bool=False, # ONNX: accuracy and speed of the file, for the report
+               model:str|None=None # see `open_run`
               ) -> Path:
     "Write the run's quantized network to the file `out`"
     kind = Path(out).suffix
     if kind not in ('.onnx','.safetensors'): raise SettingError(f"{out} is neither FILE.onnx nor FILE.safetensors: give --out one of the two")
-    if measure and kind!='.onnx': raise SettingError("only ONNX files are measured: give --out FILE.onnx, or leave out --measure")
-    found,net,qmodel = open_run(run); test = open_labelled(found.result['data'], net.card) if measure and 'data' in found.result else None
+    for name,given in dict(measure=measure, opset=opset).items():
+        if given and kind!='.onnx': raise SettingError(f"{name} is for ONNX files: give --out FILE.onnx, or leave out --{name}")
+    found,net,qmodel = open_run(run, model); test = open_labelled(found.result['data'], net.card) if measure and 'data' in found.result else None
     if kind=='.safetensors': save_quantized(qmodel, out, card=json.dumps(asdict(net.card)))
     else:
         size = export_onnx(qmodel, out, opset).stat().st_size/1e3

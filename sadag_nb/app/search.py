@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 from tabulate import tabulate
 from .pipeline import open_device, open_network, working
 from .sweep import ALGORITHM, Bench, Budget, Case, machine, recipe_from, row_of
-from ..core import DataError, RunError, SadagError, SettingError, at_least, generator, versions, write_text
+from ..core import DataError, OutOfMemory, RunError, SadagError, SettingError, at_least, generator, versions, write_text
 from ..models.datasets import NAMED, Images, open_images, loader, top1
 from ..quant.policy import parse_bits
 from ..synth.recipes import RECIPES, TERMS, Phase, Recipe, get_recipe
@@ -158,7 +158,7 @@ def seek(study, trials:int, start:dict, seed:int, rungs:tuple, score:Callable, #
         try:
             recipe = compose(lambda k: k.ask(trial)); trial.set_user_attr('recipe', asdict(recipe))
             top = climb(trial, rungs, lambda *rung: score(recipe,*rung), name in TO_THE_TOP)
-        except RunError: raise # of the folder, not of the recipe: the trial is asked for again
+        except (RunError,OutOfMemory,DataError): raise # of the machine, not of the recipe: the trial is asked for again
         except SadagError as e: trial.set_user_attr('error', str(e)); top = False # terms that do not go together, or divergence
         scores = trial.user_attrs.get('scores')
         study.tell(trial, np.mean(scores[-1]['top1']) if top else None, TrialState.COMPLETE if top else TrialState.PRUNED)
@@ -210,7 +210,7 @@ def run_search(model:str, out:str, # see `open_network`; folder, what is there i
                     terms=list(TERMS), sources=list(SOURCES), algorithm=ALGORITHM)
     with working(out, net, dict(weights=weights), **settings) as run:
         bench = Bench(out, model, weights, images, train, Budget(n), device); study = open_study(run.file('trials.log'))
-        found:dict = dict(settings, train=Path(train).name, weights_sha256=bench.sha, fp_top1=top1(net, loader(images, net.card), device), machine=machine(),
+        found:dict = dict(settings, train=Path(train).name, weights_sha256=bench.sha, fp_top1=top1(net, loader(images, net.card), device), machine=machine(device),
                      versions=dict(versions(), optuna=optuna.__version__))
         def after():
             found['trials'] = trials_of(study); found['best'] = best_of(found['trials'], rungs)

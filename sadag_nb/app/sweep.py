@@ -19,7 +19,7 @@ from tabulate import tabulate
 from torch import Tensor
 from .pipeline import open_device, open_labelled, open_network, weights_sha256
 from .report import visible
-from ..core import (DataError, RunError, SettingError, at_least, load_tensors, locked, memory_mib, nearest_name, read_json, save_tensors, torchvision,
+from ..core import (PART, DataError, RunError, SettingError, at_least, load_tensors, locked, memory_mib, nearest_name, read_json, save_tensors, torchvision,
                            versions, write_text, writing)
 from ..ranks import alone, from_first, owners, rank, world
 from ..graph.probe import features
@@ -114,6 +114,12 @@ class Bench:
         "A folder for the finished parts of something, for this process alone"
         folder = self.out/'unfinished'/key
         with locked(folder, self.out.glob(f'*/.{key}.*')): yield folder
+    @contextmanager
+    def writing(self, name): # of a sweep
+        "The sweep's table and pictures are this process's alone inside; the other ranks wait for none"
+        if rank(): yield; return
+        with locked(self.out/'unfinished'/name, self.out.glob(f'.{name}[.-]*{PART}')): yield
+        self.clear(name)
     def clear(self, key): # of what was made
         "Remove the parts: the whole is there"
         shutil.rmtree(self.out/'unfinished'/key, ignore_errors=True)
@@ -240,28 +246,32 @@ def run_sweep(sweep:str, # a name in `SWEEPS`
     s = _checked(sweep, cases, bits, seeds, train, search, views)
     bench = Bench(out, model or s.model, weights, data, train, Budget(n,steps,unit_steps), open_device(device))
     found = dict(sweep=s.name, title=s.title, model=bench.model, weights_sha256=bench.sha, algorithm=ALGORITHM, budget=asdict(bench.budget),
-                 fp_top1=top1(bench.net, bench.test, bench.device), machine=machine(), versions=versions(), rows=[])
+                 fp_top1=top1(bench.net, bench.test, bench.device), machine=machine(bench.device), versions=versions(), rows=[])
     if world()>1 and not collect: deal(bench, s)
-    for seed in s.seeds:
-        for case in s.cases:
-            if seed==s.seeds[0] and not collect and rank()==0: picture(bench, case, seed, Path(out)/f'{s.name}-{case.name.replace(" ","-")}.png')
-            for b in s.bits:
-                if collect and not bench.file('rows', bench.key(case,b,seed), 'json').is_file(): continue
-                row = row_of(bench, case, b, seed)
-                published = case.published.get(f'{bench.model} {b}', case.published.get(b))
-                found['rows'].append(dict(row, **({'published':published} if published else {})))
-                print('{case} {bits} seed {seed}: {top1:.2f} %'.format(**row), flush=True)
-                if rank()==0: write_text(Path(out)/f'{s.name}.json', json.dumps(found, indent=1))
+    with bench.writing(s.name):
+        for row in _rows(bench, s, collect):
+            found['rows'].append(row)
+            print('{case} {bits} seed {seed}: {top1:.2f} %'.format(**row), flush=True)
+            if rank()==0: write_text(Path(out)/f'{s.name}.json', json.dumps(found, indent=1))
     return found
+
+def _rows(bench:Bench, s:Sweep, collect:bool):
+    "The sweep's rows, one after the other, and a picture of each case's images; computed, unless only those that are there are to be collected"
+    for seed,case in ((seed,case) for seed in s.seeds for case in s.cases):
+        if seed==s.seeds[0] and not collect and rank()==0: picture(bench, case, seed, bench.out/f'{s.name}-{case.name.replace(" ","-")}.png')
+        for b in s.bits:
+            if collect and not bench.file('rows', bench.key(case,b,seed), 'json').is_file(): continue
+            published = case.published.get(f'{bench.model} {b}', case.published.get(b))
+            yield dict(row_of(bench, case, b, seed), **({'published':published} if published else {}))
 
 def picture(bench:Bench, case:Case, seed:int, file): # to write
     "Draw the first 32 of a case's images"
     pixels = visible(bench.net.card.pixels(images_of(bench,case,seed)[0][:32]))
     with writing(file) as tmp: torchvision.utils.save_image(pixels, tmp, format='png', nrow=8, padding=1)
 
-def machine() -> str:
+def machine(device) -> str:
     "What the figures were computed on"
-    name = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name(device) if torch.device(device).type=='cuda' else platform.processor() or platform.machine()
     return f'{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads'
 
 # %% ../../nbs/app/75_sweep.ipynb #040f7b2d

@@ -13,7 +13,7 @@ import torch, torch.fx as fx, torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from ..core import ModelError, laid_out
-from .trace import ADD, RELU, BatchNorm, Layer, clone, kind_of, module_of, nodes_of, shape_of
+from .trace import ADD, RELU, BatchNorm, Layer, answer, clone, kind_of, module_of, nodes_of, shape_of
 
 # %% ../../nbs/graph/11_probe.ipynb #fda62236
 def _affine(x:Tensor, scale:Tensor, shift:Tensor) -> Tensor: # x (n, c, ...), the others (c)
@@ -91,7 +91,7 @@ class Reading(NamedTuple):
 # %% ../../nbs/graph/11_probe.ipynb #5a167893
 def last_linear(graph:fx.GraphModule) -> fx.Node:
     "The linear layer whose output is the network's output"
-    out = next(n for n in graph.graph.nodes if n.op=='output').args[0]
+    out = answer(graph)
     if not isinstance(out, fx.Node) or not isinstance(module_of(out,graph), nn.Linear):
         raise ModelError("the network's output is not that of a linear layer: gradient matching needs a final nn.Linear, "
                          "so end the network with it (no softmax after it)")

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import Bounds, LinearConstraint, milp
 from torch import Tensor, nn
 from ..core import DataError, SadagError, SettingError, nearest_name
-from ..graph.trace import Layer, fold, module_of, nodes_of, shape_of, trace
+from ..graph.trace import Layer, answer, fold, module_of, nodes_of, shape_of, trace
 from ..quant.policy import Bits, Policy, parse_bits
 from ..quant.uniform import limits as integer_limits
 from .sensitivity import CRITERIA, OF_WEIGHTS_ALONE, WIDTHS, Sensitivity, after_learning, harms_learnt, sensitivity, shared_inputs
@@ -195,7 +195,8 @@ def solve(choices:list[dict], costs:Costs, limits:dict, # 'size', 'bitops', 'tim
     rules = [LinearConstraint(left, right, right)]
     for by,limit in limits.items():
         room = limit-(costs.fixed if by=='size' else 0); row = np.array([costs.of(by, n, b) for _,n,b in variables])
-        rules.append(LinearConstraint(row[None]/row.max(), ub=room/row.max()))
+        scale = row.max() or 1.
+        rules.append(LinearConstraint(row[None]/scale, ub=room/scale))
     free,scale,kept,gap = np.ones(len(value), bool),value.sum(),None,0.
     while True: # what is worse alone than the best sum so far cannot be part of a better one
         found = milp(value*free*1e4/max(scale,1e-300), integrality=np.ones(len(value)), bounds=Bounds(0,free),
@@ -264,12 +265,14 @@ class Plan:
 def plan(graph:fx.GraphModule, # from `trace`
          size:str|float|None=None, bitops:str|float|None=None, time:str|float|None=None, # limits, see `amount`
          latency:dict|str|None=None, # table that the time is counted by
-         criterion:str='kl', # of sensitivity
+         criterion:str|None=None, # of sensitivity; by default kl, or error for a network of one output
          activations:int|None=None, # bits of all tensors; by default 8, or chosen if operations or time are limited
          policy:Policy=Policy('w8a8') # what it fixes is fixed
         ) -> Plan:
     "Check what the user asks for"
-    nearest_name('criterion', criterion, CRITERIA)
+    single = math.prod(shape_of(answer(graph))[1:])==1; criterion = criterion or ('error' if single else 'kl')
+    if nearest_name('criterion', criterion, CRITERIA)!='error' and single:
+        raise SettingError(f"the criterion {criterion} compares distributions, and the network has one output: give error")
     limits = {k:amount(v,k) for k,v in dict(size=size, bitops=bitops, time=time).items() if v is not None}
     if not limits: raise SettingError("bits are allocated under a limit: give size, bitops or time")
     if (time is None)!=(latency is None):

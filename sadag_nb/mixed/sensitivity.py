@@ -250,12 +250,13 @@ def harms_learnt(graph:fx.GraphModule, # from `trace`
                  policy:Policy, steps:int=100, # of reconstruction, a unit
                  seed:int=0, batch:int=64 # images that go through together
                 ) -> tuple[float,float]:
-    "Mean KL that reconstruction on the images leaves, on their mirror images: where weights alone have the few bits of `policy`, and where tensors alone have them"
+    "Mean KL (of a network of one output, mean error) that reconstruction on the images leaves, on their mirror images: where weights alone have the few bits of `policy`, and where tensors alone have them"
     images = checked_images(images, graph.shape); unseen = mirrored(images)[len(images):].split(batch); full = fold(graph).to(images.device)
     with torch.no_grad(): right = [full(b) for b in unseen]
+    distance = kl if right[0].shape[1]>1 else squared_error
     def left(bits):
         learnt = reconstruct(prepare(graph, replace(policy, bits=bits)).to(images.device), images, steps, seed=seed)
-        with torch.no_grad(): return float(sum(kl(y, learnt(b)) for y,b in zip(right,unseen)))/sum(map(len,unseen))
+        with torch.no_grad(): return float(sum(distance(y, learnt(b)) for y,b in zip(right,unseen)))/sum(map(len,unseen))
     few = parse_bits(policy.bits)
     return left(f'w{few.weights}a8'), left(f'w8a{few.input}')
 
@@ -265,7 +266,7 @@ def after_learning(sens:Sensitivity, graph:fx.GraphModule, policy:Policy, harms:
     bits = policy.resolve(graph)
     def scaled(table, widths, harm): return table*harm/sum(t[k-WIDTHS[0]] for t,k in zip(table,widths)).clamp(min=1e-12)
     return replace(sens, weights=scaled(sens.weights, [bits[n].weights for n in sens.layers], harms[0]),
-                   inputs=scaled(sens.inputs, [bits[f[0]].input for f in sens.families], harms[1]))
+                   inputs=None if sens.inputs is None else scaled(sens.inputs, [bits[f[0]].input for f in sens.families], harms[1]))
 
 # %% ../../nbs/mixed/50_sensitivity.ipynb #07b5f5a9
 def tuning_order(sens:Sensitivity, # by 'eigenvalue'

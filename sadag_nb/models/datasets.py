@@ -10,6 +10,7 @@ __all__ = ['SUFFIXES', 'LARGEST', 'MOST', 'FORMATS', 'PIXELS', 'NAMED', 'IN_MEMO
 # %% ../../nbs/models/06_datasets.ipynb #24f33dd0
 import io, itertools, os, tarfile, warnings, zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -114,6 +115,7 @@ def decoded(raw:bytes, # a file's
             card:Card) -> Tensor: # (c, h, w), uint8
     "Decode, resize the shorter side, cut out the centre"
     c,h,w = card.shape
+    if c not in (1,3): raise DataError(f"pictures have 1 channel or 3, and the network takes {c}: give tensors, in a .safetensors file")
     with warnings.catch_warnings(): # Pillow's word on large or odd pictures
         warnings.simplefilter('ignore'); im = Image.open(io.BytesIO(raw), formats=FORMATS)
         if im.width*im.height>PIXELS: raise DataError(f"a picture of {im.width} × {im.height} pixels is larger than {PIXELS} pixels: shrink it")
@@ -266,19 +268,28 @@ def loader(images:Images|Files, card:Card, batch:int=256) -> Loader:
     return Loader(images, card, batch)
 
 # %% ../../nbs/models/06_datasets.ipynb #c9837c99
-def top1(model:nn.Module, # put in eval mode
+def top1(model:nn.Module, # computes in eval mode; afterwards it is as it was, and where it was
          loader, # gives (images, labels); has a length
          device=None # None: where the model is
         ) -> float: # percent
     "How often the largest output is the right class"
-    if device is None: device = next(itertools.chain(model.parameters(), model.buffers())).device
-    model.to(device).eval(); right,n = torch.zeros((), dtype=torch.long, device=device),0
-    with Progress(len(loader), 'accuracy') as progress, torch.inference_mode(): # moved before: what is moved within has no versions
+    home = next(itertools.chain(model.parameters(), model.buffers()), torch.zeros(())).device; device = home if device is None else device
+    right,n = torch.zeros((), dtype=torch.long, device=device),0
+    with _evaluating(model, device, home), Progress(len(loader), 'accuracy') as progress, torch.inference_mode(): # moved before: what is moved within has no versions
         for x,y in loader:
             if y is None: raise DataError("accuracy needs labels: put the images into one folder a class")
             said = model(x.to(device, memory_format=torch.channels_last)).argmax(1)
             right += (said==y.to(device)).sum(); n += len(y); progress.step()
     return 100*right.item()/n
+
+@contextmanager
+def _evaluating(model:nn.Module, device, home):
+    "`model` in eval mode on `device` inside, as before and at `home` outside"
+    modes = [(m,m.training) for m in model.modules()]; model.to(device).eval()
+    try: yield
+    finally:
+        for m,training in modes: m.training = training
+        model.to(home)
 
 # %% ../../nbs/models/06_datasets.ipynb #b996a812
 def calibration(spec, # as for `open_images`; labels are not needed

@@ -133,8 +133,8 @@ def fit(model:nn.Module, # with a `card`
     for epoch in range(_resume(model, opt, plan, run.file(STATE)) if run else 0, plan.epochs):
         row = _measured(model, opt, train, test, plan, epoch, device)
         if run:
+            run.log(**row) # first: an epoch that is stored has its row
             save_tensors(run.file(STATE), _state(model, opt), epochs=str(epoch+1), plan=json.dumps(asdict(plan)))
-            run.log(**row)
     return model.eval()
 
 # %% ../../nbs/models/07_fit.ipynb #c1a30b4e

@@ -8,7 +8,8 @@ __all__ = ['RESNETS', 'IMAGENET', 'CARDS', 'PUBLISHED', 'Card', 'Block', 'Shortc
            'pretrained']
 
 # %% ../../nbs/models/05_zoo.ipynb #ed44fb28
-import difflib, hashlib, importlib.util, pickle, re, warnings, zipfile
+import difflib, hashlib, importlib.util, pickle, re, sys, warnings, zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
 from fastcore.basics import patch
-from ..core import DataError, ModelError, SettingError, frozen, load_tensors, reading, seeded, torchvision
+from ..core import DataError, ModelError, SadagError, SettingError, first_line, frozen, load_tensors, reading, seeded, torchvision, warn
 
 # %% ../../nbs/models/05_zoo.ipynb #7f182a31
 @dataclass
@@ -275,10 +276,24 @@ def _from_file(name, weights, shape):
     if not Path(path).is_file(): raise SettingError(f"no such file: {path} (of model {name})")
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     module = importlib.util.module_from_spec(spec) # type: ignore[arg-type]
-    spec.loader.exec_module(module) # type: ignore[union-attr]
-    if not callable(getattr(module, factory, None)):
-        raise SettingError(f"{path} defines no function {factory!r}: name one after the colon")
-    return _carded(getattr(module, factory)(), name, weights, shape)
+    with _running(path, module):
+        spec.loader.exec_module(module) # type: ignore[union-attr]
+        if not callable(getattr(module, factory, None)):
+            raise SettingError(f"{path} defines no function {factory!r}: name one after the colon")
+        model = getattr(module, factory)()
+    return _carded(model, name, weights, shape)
+
+@contextmanager
+def _running(path, module):
+    "Code of the file at `path` finds what lies beside it inside; its errors are told in a sentence"
+    before = list(sys.path),sys.modules.get(module.__name__)
+    sys.path.insert(0, str(Path(path).resolve().parent)); sys.modules[module.__name__] = module # dataclasses look themselves up
+    try: yield
+    except SadagError: raise
+    except Exception as e: raise ModelError(f"{path} failed ({type(e).__name__}: {first_line(e)}): mend it, or install what it needs") from e
+    finally:
+        sys.path[:] = before[0]
+        if before[1]: sys.modules[module.__name__] = before[1]
 
 # %% ../../nbs/models/05_zoo.ipynb #4f8dc040
 def _carded(model, name, weights, shape):
@@ -289,6 +304,8 @@ def _carded(model, name, weights, shape):
     if card is None:
         if shape is None: raise SettingError(f"{name} has no card: give the shape of its images, shape=(3,32,32) or --input 3x32x32")
         model.card = Card(name, tuple(shape), (0.,)*shape[0], (1.,)*shape[0])
+        warn(f"{name} has no card: pixels go in from 0 to 1, classes in the order of their names; to say otherwise let it set "
+             "card = sadag_nb.models.zoo.Card(name, shape, mean, std, classes)")
     elif shape: card.shape = tuple(shape)
     return load_weights(model, weights) if weights else model
 

@@ -77,6 +77,7 @@ class ActivationQuantizer(nn.Module):
         of,version,_ = self._zero; z = self.zero_point
         if of is not z or version!=z._version: self._zero = z,z._version,float(z)
         return self._zero[2]
+    def __getstate__(self): return {**self.__dict__, '_zero':(None,0,0.)} # a copy reads its own
     def forward(self, x): # any shape
         if not self.on: return x
         z = self.zero()

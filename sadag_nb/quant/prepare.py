@@ -69,9 +69,10 @@ def _end_of(node:fx.Node, graph:fx.GraphModule) -> fx.Node:
 
 def _quantize_edges(graph:fx.GraphModule, policy:Policy):
     "Put an `ActivationQuantizer` behind each tensor that layers read"
+    device = next(graph.parameters()).device
     for node,bits in _edge_bits(graph, policy).items():
         name = f'{node.name}_quantizer'
-        graph.add_submodule(name, ActivationQuantizer(bits))
+        graph.add_submodule(name, ActivationQuantizer(bits).to(device))
         with graph.graph.inserting_after(node): q = graph.graph.call_module(name, (node,))
         q.meta = dict(node.meta)
         node.replace_all_uses_with(q, delete_user_cb=lambda user: user is not q)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Callable
 import torch, torch.fx as fx, torch.nn.functional as F
 from torch import Tensor, nn
-from ..core import (DataError, Diverged, Progress, SadagError, SettingError, Watched, at_least, autocast, default_device,
+from ..core import (DataError, Diverged, Progress, RunError, SadagError, SettingError, Watched, at_least, autocast, default_device,
                            fast_dtype, keep_memory, load_tensors, save_tensors, seeded, sha256_of, steadily, within_memory)
 from ..ranks import as_first, averaged, check_part, from_first, part, parted, rank
 from ..graph.trace import clone, shape_of, trace
@@ -81,7 +81,7 @@ def _mapped(numbers:int, folder) -> Tensor: # (numbers,)
         getattr(os, 'posix_fallocate', lambda fd,_,size: os.truncate(fd,size))(fd, 0, 4*numbers) # a mapped file cannot tell that the disk is full
         return torch.from_file(path, shared=True, size=numbers)
     except OSError as e:
-        raise SadagError(f'{4*numbers/GIB:.3g} GiB of activations do not fit into {Path(path).parent} ({e.strerror}): give fewer images or views, '
+        raise RunError(f'{4*numbers/GIB:.3g} GiB of activations do not fit into {Path(path).parent} ({e.strerror}): give fewer images or views, '
                          'a larger cache limit, or make room there') from None
     finally: os.close(fd); os.unlink(path)
 
@@ -154,9 +154,9 @@ class _Settings:
 
 def _loss(unit:Unit, rounders:list, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, t:float, s:_Settings):
     "Relative error and rounding penalty of one batch, at share `t` of the steps"
-    idx = part(torch.randint(len(x), (min(s.batch,len(x)),), device='cpu')).to(x.device)
+    idx = part(torch.randint(len(x), (min(s.batch,len(x)),), device='cpu')).to(x.device, non_blocking=True)
     mixed = _pick(xq,idx); mixed = torch.lerp(mixed, _pick(x,idx), coin_tosses(mixed))
-    coarse = all(r.high-r.low<=127 for r in rounders)
+    coarse = all(q.high-q.low<=127 for q in [weight_of(l) for l in layers(unit.module).values()]+quantizers(unit.module)) # of 7 bits at most
     with autocast(x.device, s.dtype if coarse else torch.float32): y = unit.module(mixed)
     error,beta = _relative_error(y, _pick(target,idx), nearest),beta_at(t)
     return error, _penalty(rounders, beta) if beta and rounders else error.new_zeros(())
@@ -210,9 +210,7 @@ def _restored(unit:Unit, file:Path|None, made:str) -> bool:
     try: state,meta = load_tensors(file)
     except SadagError: return False
     if meta.get('made')!=made or {k:v.shape for k,v in state.items()}!={k:v.shape for k,v in unit.module.state_dict().items()}: return False
-    for layer in layers(unit.module).values():
-        if type(p:=weight_of(layer)) is Nearest: store(layer, p.grid().integers(layer.parametrizations.weight.original), p.grid())
-    unit.module.load_state_dict(state)
+    store_all(unit.module); unit.module.load_state_dict(state)
     return True
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #bde65d3c
@@ -246,8 +244,9 @@ def reconstruct(model:fx.GraphModule, # from `prepare`; changed in place
     device = next(model.buffers()).device
     rates = lr_weight_step, activation_lr(steps) if lr_activation_step is None else lr_activation_step
     cache = Cache(half_of_memory() if cache_gib is None else cache_gib, Path(save).parent if save else None)
-    images = checked_images(images, model.shape); made = _made(model, images, steps, batch, seed, lam, *rates) if save else ''
-    s = _Settings(steps, batch, seed, lam, rates, fast_dtype(device) if dtype is None else dtype, cache, made)
+    images = checked_images(images, model.shape); dtype = fast_dtype(device) if dtype is None else dtype
+    made = _made(model, images, steps, batch, seed, lam, *rates, order, str(dtype), device.type) if save else ''
+    s = _Settings(steps, batch, seed, lam, rates, dtype, cache, made)
     x = xq = _channels_last(images.to(device)); check_part(min(batch,len(x)))
     pieces = cut(model, model.ends); turns = _turns(order, len(pieces)); full = _full_units(model) if order or _share(pieces, model) else pieces
     with Progress(steps*len(pieces), 'reconstruct') as progress:
@@ -267,8 +266,8 @@ def _unit(unit:Unit, full:Unit, x:Tensor, xq:Tensor, s:_Settings, progress, log,
     if done: as_first(store_all(unit.module)); progress.step(s.steps); out = _through(unit.module, xq, s.cache)
     else: rows,nearest,out = _steady(unit, x, xq, target, s, progress, log)
     error = _mean_square(out, target)
-    if not done and file and rank()==0: save_tensors(file, unit.module.state_dict(), made=s.made)
     if not done and log and rank()==0: _log_unit(log, unit, rows, nearest, error, time.perf_counter()-start)
+    if not done and file and rank()==0: save_tensors(file, unit.module.state_dict(), made=s.made) # last: a unit that is there has its rows
     return target,out
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #e4a03614

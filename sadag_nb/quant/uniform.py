@@ -58,11 +58,11 @@ def search_grid(w:Tensor, # weights (c_out, ...), or any tensor
     "The grid, among those of clipped ranges, with the smallest quantization error"
     flat = w.detach().float().flatten(1) if per_channel else w.detach().float().reshape(1,-1)
     lo,hi = flat.amin(1,keepdim=True),flat.amax(1,keepdim=True)
-    best,error = grid_of_range(lo,hi,bits,symmetric),None
+    best,error = grid_of_range(lo,hi,bits,symmetric),torch.full_like(lo,torch.inf)
     for ratio in torch.linspace(1,.2,steps).tolist():
         g = grid_of_range(lo*ratio, hi*ratio, bits, symmetric)
         e = (g(flat)-flat).abs().pow(power).mean(1,keepdim=True)
-        best,error = (g,e) if error is None else _better(g,e,best,error)
+        best,error = _better(g,e,best,error)
     shape = [-1,*[1]*(w.ndim-1)] if per_channel else []
     return best._replace(scale=best.scale.reshape(shape), zero_point=best.zero_point.reshape(shape))
 

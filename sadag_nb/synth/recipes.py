@@ -7,7 +7,7 @@ __all__ = ['TERMS', 'RECIPES', 'VARIANTS', 'term', 'Phase', 'check_settings', 'R
            'recipe_table']
 
 # %% ../../nbs/synth/35_recipes.ipynb #546b4c89
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from inspect import signature
 from collections.abc import Callable
 from typing import Any
@@ -128,8 +128,13 @@ class Recipe:
     def terms(self) -> list[str]: return list(dict.fromkeys(t for p in self.phases for t in p.terms))
     def labelled(self) -> bool: # asks for images of given classes
         return getattr(SOURCES[self.source],'labelled',False) or any(TERMS[t].labelled for t in self.terms())
-    def row(self) -> tuple: # name, source, terms, paper
-        return f'{self.name}:', self.source if self.phases else 'noise', ' + '.join(self.terms()) or 'no terms', self.paper
+    def choices(self) -> dict: # name -> value
+        "Settings of the gradients that are not the usual ones"
+        usual = {f.name:f.default for f in fields(self) if f.name in ('rho','tau','residual','direction','neighbours','layers','hessian')}
+        return {k:getattr(self,k) for k,v in usual.items() if getattr(self,k)!=v}
+    def row(self) -> tuple: # name, source, terms, paper, what is chosen otherwise
+        return (f'{self.name}:', self.source if self.phases else 'noise', ' + '.join(self.terms()) or 'no terms', self.paper,
+                ', '.join(f'{k} {v:g}' if isinstance(v,float) else f'{k} {v}' for k,v in self.choices().items()))
     def __str__(self): return '{} {}, {}, {}'.format(*self.row())
 
 # %% ../../nbs/synth/35_recipes.ipynb #f914f987
@@ -186,5 +191,5 @@ def get_recipe(recipe:str|Recipe, variant:str|None=None) -> Recipe:
     return RECIPES[nearest_name('recipe', recipe, RECIPES)]
 
 def recipe_table() -> str:
-    "All recipes, one a line: name, source of images, loss terms, origin"
+    "All recipes, one a line: name, source of images, loss terms, origin, and what tells it from others of the same terms"
     return tabulate([r.row() for r in RECIPES.values()], tablefmt='plain')

@@ -45,10 +45,9 @@ class _Dealt(torch.autograd.Function):
 class UpConv2d(nn.Conv2d):
     "Enlarge twofold by repeating pixels, then convolve 3x3, computed at the small size"
     def __init__(self, c_in:int, c_out:int): # channels that go in and come out
-        super().__init__(c_in, c_out, 3, padding=1)
+        super().__init__(c_in, c_out, 3, padding=1); self.register_buffer('taps', _TAPS, persistent=False)
     def forward(self, x): # (n, c_in, h, w) -> (n, c_out, 2h, 2w)
-        taps = _TAPS.to(self.weight)
-        w = torch.einsum('pik,qjl,ockl->pqocij', taps, taps, self.weight).flatten(0,2)
+        w = torch.einsum('pik,qjl,ockl->pqocij', self.taps, self.taps, self.weight).flatten(0,2)
         return _Dealt.apply(F.conv2d(x, w, self.bias.repeat(4), padding=1)) # type: ignore[union-attr]
 
 # %% ../../nbs/synth/30_source.ipynb #c0fbe9bd

@@ -105,7 +105,7 @@ class State:
         self.nets,self.source,self.x,self.swing,self.earlier = nets,source,x,swing,earlier
         self.recipe,self.weights = nets.recipe,nets.weights
         m = max(1, round(len(x)*self.recipe.neighbours))
-        self.part = (torch.arange(m)+step*m).remainder(len(x)).to(x.device) # the share looked at in this step
+        self.part = (torch.arange(m, device=x.device)+step*m).remainder(len(x)) # the share looked at in this step
     def read(self, network) -> Reading: # of what is seen of the images
         with autocast(self.nets.device, self.nets.dtype): return network(self.seen)
     @cached_property
@@ -280,7 +280,8 @@ def synthesize(model:nn.Module, # a trained network in eval mode
     at_least(1, n=n, steps=steps, batch=batch); keep_memory()
     recipe = get_recipe(recipe, variant)
     device = torch.device(device or default_device())
-    nets = Networks(trace(model,shape), recipe, device, fast_dtype(device) if dtype is None else dtype)
+    dtype = fast_dtype(device) if dtype is None else dtype
+    nets = Networks(trace(model,shape), recipe, device, dtype)
     of = sha256_of(nets.graph.state_dict()) if save else ''
     sizes = [len(c) for c in torch.arange(n).tensor_split(-(-n//batch))]
     owner,done = owners(len(sizes), 'batches', ordered='nearest' in recipe.terms()),[]
@@ -288,7 +289,7 @@ def synthesize(model:nn.Module, # a trained network in eval mode
     with Progress(steps*len(mine) if recipe.phases else 0, recipe.name) as progress, alone():
         for i in mine:
             file,size = Path(save)/f'{i:05d}.safetensors' if save else None,sizes[i]
-            made = f'{recipe!r}, {steps} steps, batch {i} of {sizes}, seed {seed}, network {of}'
+            made = f'{recipe!r}, {steps} steps, batch {i} of {sizes}, seed {seed}, network {of}, {dtype} on {device.type}'
             x = _finished(file, (size,*nets.graph.shape), made)
             if x is None:
                 x = _steady_batch(nets, size, steps, (seed,'batch',i), i, log, watch, progress, done)

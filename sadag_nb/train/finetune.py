@@ -28,6 +28,7 @@ def distillation(z:Tensor, teacher:Tensor, # (n, classes), logits
                  temperature:float=20. # that softens both
                 ) -> Tensor:
     "T² KL(teacher‖student), a mean over images"
+    if z.shape[1]==1: return (z-teacher).float().square().mean()/2 # one output is no distribution
     logp,logq = (F.log_softmax(v.float()/temperature, 1) for v in (teacher,z))
     return temperature**2*F.kl_div(logq, logp, log_target=True, reduction='batchmean')
 
@@ -84,7 +85,7 @@ def _lesson(images, k:int, views:int, model, teacher) -> tuple[Tensor,Reading]:
 # %% ../../nbs/train/57_finetune.ipynb #997cc1fa
 def _step(i:int, student, opt:SAM, x:Tensor, said:Reading, how:Tuning, seed:int) -> dict: # the terms at the first pass
     "Step `i`"
-    idx = torch.randint(len(x), (min(how.batch,len(x)),), generator=generator(seed,'finetune',i)).to(x.device); terms = {}
+    idx = torch.randint(len(x), (min(how.batch,len(x)),), generator=generator(seed,'finetune',i)).to(x.device, non_blocking=True); terms = {}
     def closure():
         opt.zero_grad(); y = student(x[idx])
         kl,error = distillation(y.logits, said.logits[idx]),feature_error(y.features, said.features[idx])

@@ -19,7 +19,7 @@ def ascent(grads:list, weights:list, # of tensors, paired
            rho:float, # radius
            adaptive:bool=False # ASAM
           ) -> list[Tensor]: # zeros where there is no slope; NaN where the gradient is not finite
-    "Equation (2)"
+    "Equation (b): the step to the highest loss nearby, to first order"
     scaled = [w.abs()*g for w,g in zip(weights,grads)] if adaptive else grads
     norm = torch.stack([g.norm() for g in scaled]).norm()
     factor = torch.where(norm>0, rho/norm, torch.zeros_like(norm))
