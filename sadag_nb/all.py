@@ -4,23 +4,25 @@
 
 # %% auto #0
 __all__ = ['DataError', 'ModelError', 'Run', 'RunError', 'SadagError', 'SettingError', 'UntraceableModel', 'Card', 'load_weights',
-           'pretrained', 'resnet20', 'resnet32', 'resnet56', 'Images', 'calibration', 'loader', 'open_images', 'top1',
-           'trace', 'probe', 'units', 'Policy', 'load_quantized', 'prepare', 'save_quantized', 'quantize',
-           'reconstruct', 'OnnxNetwork', 'compare', 'export_onnx', 'IntegerNetwork', 'RECIPES', 'Phase', 'Recipe',
-           'add_recipe', 'get_recipe', 'term', 'synthesize', 'SAM', 'SAQ', 'Tuning', 'finetune', 'demo',
-           'evaluate_onnx', 'run_evaluate', 'run_export', 'run_finetune', 'run_quantize', 'run_report',
-           'run_synthesize']
+           'pretrained', 'resnet20', 'resnet32', 'resnet56', 'Images', 'agreement', 'calibration', 'loader',
+           'open_images', 'top1', 'trace', 'probe', 'units', 'Policy', 'load_quantized', 'prepare', 'save_quantized',
+           'quantize', 'reconstruct', 'sensitivity', 'allocate', 'OnnxNetwork', 'compare', 'export_onnx',
+           'IntegerNetwork', 'RECIPES', 'Phase', 'Recipe', 'add_recipe', 'get_recipe', 'term', 'synthesize', 'SAM',
+           'SAQ', 'Tuning', 'finetune', 'demo', 'evaluate_onnx', 'open_run', 'run_evaluate', 'run_export',
+           'run_finetune', 'run_quantize', 'run_report', 'run_synthesize']
 
 # %% ../nbs/app/79_all.ipynb #3fabad25
 from .core import DataError, ModelError, Run, RunError, SadagError, SettingError, UntraceableModel
 from .models.zoo import Card, load_weights, pretrained, resnet20, resnet32, resnet56
-from .models.datasets import Images, calibration, loader, open_images, top1
+from .models.datasets import Images, agreement, calibration, loader, open_images, top1
 from .graph.trace import trace
 from .graph.probe import probe
 from .graph.units import units
 from .quant.policy import Policy
 from .quant.prepare import load_quantized, prepare, save_quantized
 from .quant.reconstruct import quantize, reconstruct
+from .mixed.sensitivity import sensitivity
+from .mixed.allocate import allocate
 from .deploy.onnx import OnnxNetwork, compare, export_onnx
 from .deploy.integer_network import IntegerNetwork
 from .synth.recipes import RECIPES, Phase, Recipe, add_recipe, get_recipe, term
@@ -30,12 +32,12 @@ from .train.sam import SAM
 from .train.saq import SAQ
 from .train.finetune import Tuning, finetune
 from .app.report import run_report
-from .app.pipeline import demo, evaluate_onnx, run_evaluate, run_export, run_finetune, run_quantize, run_synthesize
+from .app.pipeline import demo, evaluate_onnx, open_run, run_evaluate, run_export, run_finetune, run_quantize, run_synthesize
 
 # %% ../nbs/app/79_all.ipynb #d8fd253f
 _all_ = ['DataError','ModelError','Run','RunError','SadagError','SettingError','UntraceableModel',
-         'Card','load_weights','pretrained','resnet20','resnet32','resnet56','Images','calibration','loader',
+         'Card','load_weights','pretrained','resnet20','resnet32','resnet56','Images','agreement','calibration','loader',
          'open_images','top1','trace','probe','units','Policy','load_quantized','prepare','save_quantized','quantize',
-         'reconstruct','OnnxNetwork','compare','export_onnx','IntegerNetwork','RECIPES','Phase','Recipe','add_recipe','get_recipe','term',
-         'synthesize','SAM','SAQ','Tuning','finetune','demo','evaluate_onnx','run_evaluate','run_export','run_finetune',
+         'reconstruct','sensitivity','allocate','OnnxNetwork','compare','export_onnx','IntegerNetwork','RECIPES','Phase','Recipe','add_recipe','get_recipe','term',
+         'synthesize','SAM','SAQ','Tuning','finetune','demo','evaluate_onnx','open_run','run_evaluate','run_export','run_finetune',
          'run_quantize','run_report','run_synthesize']

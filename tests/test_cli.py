@@ -187,3 +187,12 @@ def test_network_in_a_file(tmp_path, monkeypatch, capsys):
         assert main(verb.split())==2 and 'give --model mine.py:net' in capsys.readouterr().err
         assert main([*verb.split(), '--model', 'mine.py:net'])==0
     assert (tmp_path/'run.onnx').is_file() and (tmp_path/'tuned/model.safetensors').is_file()
+
+def test_images_without_labels(there, tmp_path, capsys):
+    "Both networks are compared where nobody knows the right answers"
+    from PIL import Image
+    import shutil
+    shutil.copytree(there/'runs/b', tmp_path/'b')
+    for i,x in enumerate(torch.rand(6,16,16).mul(255).byte()): Image.fromarray(x.numpy()).save(tmp_path/f'{i}.png'); (tmp_path/'flat').mkdir(exist_ok=True); (tmp_path/f'{i}.png').rename(tmp_path/f'flat/{i}.png')
+    assert main(['evaluate', str(tmp_path/'b'), '--data', str(tmp_path/'flat'), '--device', 'cpu'])==0
+    found = read(tmp_path/'b/result.json'); assert found['agreement_data']==str(tmp_path/'flat') and found['agreement'] in [100*k/6 for k in range(7)]

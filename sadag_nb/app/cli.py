@@ -254,7 +254,7 @@ def finetune_options(p):
 def evaluate_options(p):
     "Options of evaluate"
     p.add_argument('run', help='run folder of a quantize or finetune command, or an ONNX file of an export command'); code_option(p)
-    p.opt('--data', None, DATA, required=True)
+    p.opt('--data', None, DATA+'; of a run also unlabelled images: how often both networks answer alike', required=True)
     p.opt('--batch', 256, 'images computed together')
 
 def export_options(p):

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['DEMO', 'DEMO_RECIPES', 'open_device', 'weights_sha256', 'open_network', 'open_labelled', 'open_calibration',
            'stored_images', 'check_folder', 'Followed', 'finished', 'working', 'timed', 'make_images', 'run_synthesize',
-           'check_auto', 'make_policy', 'make_model', 'measure', 'describe', 'run_quantize', 'open_run', 'run_evaluate',
-           'run_sharpness', 'make_tuned', 'renewing', 'run_finetune', 'run_export', 'measured', 'evaluate_onnx',
-           'nearest', 'calibrated', 'demo']
+           'check_auto', 'make_policy', 'make_model', 'measure', 'describe', 'moved', 'run_quantize', 'open_run',
+           'run_evaluate', 'run_sharpness', 'make_tuned', 'renewing', 'run_finetune', 'run_export', 'measured',
+           'evaluate_onnx', 'nearest', 'calibrated', 'demo']
 
 # %% ../../nbs/app/70_pipeline.ipynb #445b9a9b
 import hashlib, json, math, os, shutil, statistics, tempfile, time
@@ -20,9 +20,9 @@ from ..core import (DataError, Run, RunError, SadagError, SettingError, at_least
                            own_traces, peak_mib, read_json, save_tensors, sha256_of, within_memory, write_text)
 from ..ranks import check_part, from_first, own_device, rank
 from ..models.zoo import pretrained
-from ..models.datasets import calibration, loader, open_images, top1
+from ..models.datasets import agreement, calibration, loader, open_images, top1
 from ..graph.trace import answer, fold, shape_of, trace
-from ..graph.probe import probe
+from ..graph.probe import probe, shifted
 from ..deploy.onnx import OnnxNetwork, by_turns, export_onnx
 from ..quant.policy import Policy
 from ..quant.prepare import load_quantized, prepare, save_quantized
@@ -218,10 +218,15 @@ def measure(run:Run, net:nn.Module, qmodel:nn.Module, device, test, data:str, ba
 
 # %% ../../nbs/app/70_pipeline.ipynb #5d1c90e7
 def describe(run:Run, net:nn.Module, graph:fx.GraphModule, qmodel:fx.GraphModule, x:Tensor):
-    "Record the sizes before and after, and how a few layers' numbers lie on their grids"
+    "Record the sizes before and after, how often both networks answer alike, and how a few layers' numbers lie on their grids"
     numbers = sum(t.numel() for t in net.state_dict().values() if t.is_floating_point())
     run.record(file_kilobytes=run.file('model.safetensors').stat().st_size/1e3, fp_kilobytes=4*numbers/1e3)
+    if net.card.outputs!=1: run.record(agreement=agreement(net, qmodel, [(moved(x[:256]),None)]))
     for row in histogram_rows(graph, qmodel, x[:16]): run.log(**row)
+
+def moved(x:Tensor) -> Tensor: # (n, c, h, w)
+    "Images moved by an eighth of their height and width: not those that were learnt from, but like them"
+    return shifted(shifted(x, x.shape[-2]//8, -2), x.shape[-1]//8, -1)
 
 # %% ../../nbs/app/70_pipeline.ipynb #88b94849
 def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=None, # see `open_network`
@@ -279,12 +284,14 @@ def open_run(path:str,
 
 # %% ../../nbs/app/70_pipeline.ipynb #fbf41be6
 def run_evaluate(run:str, # run folder
-                 data:str, # labelled images
+                 data:str, # images; without labels, how often both answer alike is measured
                  device:str|None=None, batch:int=256, model:str|None=None) -> Run: # model: see `open_run`
     "Measure the run's two networks on `data`"
     device = open_device(device); found,net,qmodel = open_run(run, model)
     with locked(found.path):
-        measure(found, net, qmodel, device, open_labelled(data, net.card), data, batch)
+        images = open_images(data, net.card)
+        if images.labels is not None: measure(found, net, qmodel, device, images, data, batch)
+        else: found.record(agreement=agreement(net, qmodel, loader(images, net.card, batch), device), agreement_data=data)
         return run_report(found)
 
 # %% ../../nbs/app/70_pipeline.ipynb #caf2c5e2

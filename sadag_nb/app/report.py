@@ -6,8 +6,8 @@
 __all__ = ['BLUE', 'ORANGE', 'GREEN', 'RED', 'PURPLE', 'INK', 'STYLE', 'CSS', 'PAGE', 'FACTS', 'PLOTS', 'REPORTED', 'styled',
            'svg', 'png', 'visible', 'images_figure', 'latest', 'stage', 'terms', 'mean_curve', 'panels', 'logarithmic',
            'losses_figure', 'units_figure', 'reconstruction_figure', 'histogram', 'histogram_rows', 'histograms_figure',
-           'accuracy_figure', 'page', 'table', 'figure', 'demo_verdict', 'demo_table', 'verdict', 'smaller', 'served',
-           'facts', 'settings', 'first_images', 'plots', 'images_section', 'run_sections', 'front_section',
+           'accuracy_figure', 'page', 'table', 'figure', 'demo_verdict', 'demo_table', 'verdict', 'alike', 'smaller',
+           'served', 'facts', 'settings', 'first_images', 'plots', 'images_section', 'run_sections', 'front_section',
            'sharpness_sections', 'demo_sections', 'run_report']
 
 # %% ../../nbs/app/71_report.ipynb #e21dd268
@@ -309,10 +309,16 @@ def verdict(config:dict, result:dict) -> str:
     if not bits: return f"{config['n']} images synthesized from {model}'s weights alone, by the recipe {config['recipe']}."
     if 'top1' not in result:
         return (f"{model} quantized to {bits}. No labelled data, so no accuracy: "
-                f"sadag evaluate RUN --data DATA adds it.{smaller(result)}{served(result)}")
+                f"sadag evaluate RUN --data DATA adds it.{alike(result)}{smaller(result)}{served(result)}")
     top1,full = result['top1'],result['fp_top1']; lost = full-top1
     return (f"{model} at {bits} is right on {top1:.2f} % of the images, at full precision on {full:.2f} %: "
             f"{abs(lost):.2f} points {'lost' if lost>=0 else 'gained'}.{smaller(result)}{served(result)}")
+
+def alike(result:dict) -> str:
+    "A sentence on the answers, if they were compared"
+    if 'agreement' not in result: return ''
+    on = f"the images of {result['agreement_data']}" if 'agreement_data' in result else 'its calibration images, moved by an eighth of their size'
+    return f" It answers as full precision does on {result['agreement']:.1f} % of {on}."
 
 def smaller(result:dict) -> str:
     "A sentence on the size, if it was measured"
@@ -331,7 +337,7 @@ def served(result:dict) -> str:
 
 # %% ../../nbs/app/71_report.ipynb #246ff4f4
 FACTS = dict(fp_top1=('top-1, full precision','{:.2f} %'), start_top1=('top-1, before fine-tuning','{:.2f} %'),
-             top1=('top-1, quantized','{:.2f} %'), finetune_seconds=('fine-tuning','{:.1f} s'),
+             top1=('top-1, quantized','{:.2f} %'), agreement=('same answer as full precision','{:.1f} %'), finetune_seconds=('fine-tuning','{:.1f} s'),
              synthesis_seconds=('synthesis','{:.1f} s'), reconstruction_seconds=('reconstruction','{:.1f} s'),
              allocation_seconds=('allocation of bits','{:.1f} s'), file_kilobytes=('quantized file','{:.1f} kB'),
              fp_kilobytes=('weights, FP32','{:.1f} kB'), kilobytes=('size allocated','{:.1f} kB'),

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SUFFIXES', 'LARGEST', 'MOST', 'FORMATS', 'PIXELS', 'NAMED', 'IN_MEMORY', 'Images', 'digits', 'members', 'decoded',
            'class_folders', 'check_classes', 'Files', 'list_files', 'open_images', 'Loader', 'loader', 'top1',
-           'calibration', 'available']
+           'agreement', 'calibration', 'available']
 
 # %% ../../nbs/models/06_datasets.ipynb #24f33dd0
 import io, itertools, os, tarfile, warnings, zipfile
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -290,6 +291,21 @@ def _evaluating(model:nn.Module, device, home):
     finally:
         for m,training in modes: m.training = training
         model.to(home)
+
+# %% ../../nbs/models/06_datasets.ipynb #c9837d01
+@dataclass
+class _Answered:
+    "What `loader` gives, with other labels"
+    loader:Any
+    labels:list # a tensor a batch
+    def __len__(self): return len(self.loader)
+    def __iter__(self): return ((x,y) for (x,_),y in zip(self.loader, self.labels))
+
+def agreement(model:nn.Module, other:nn.Module, loader, device=None) -> float: # as of `top1`; percent
+    "How often the two networks give the same answer"
+    home = next(itertools.chain(model.parameters(), model.buffers())).device; device = home if device is None else device
+    with _evaluating(model, device, home), torch.inference_mode(): said = [model(x.to(device)).argmax(1) for x,_ in loader]
+    return top1(other, _Answered(loader, said), device)
 
 # %% ../../nbs/models/06_datasets.ipynb #b996a812
 def calibration(spec, # as for `open_images`; labels are not needed
