@@ -205,7 +205,7 @@ def version():
     for name,value in versions().items(): print(f'{name:12} {value}')
 
 # %% ../../nbs/app/72_cli.ipynb #5b43bf65
-def evaluate(run:str, data:str, batch:int, device:str|None, model:str|None):
+def evaluate(run:str, data:str, batch:int, device:str|None, model:str|None): # as of `run_evaluate`
     "Print the accuracy of a run's networks, or of an ONNX file"
     from sadag_nb.app.pipeline import evaluate_onnx, run_evaluate
     from sadag_nb.core import SettingError

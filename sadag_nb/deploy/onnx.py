@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WRITERS', 'FEW', 'RESHAPES', 'OPSETS', 'NUMBERS', 'Value', 'Writer', 'writes', 'unsupported', 'writer_of',
            'code_limits', 'Blocks', 'blocks', 'block_side', 'integers_of', 'reads_codes', 'as_written', 'write_graph',
-           'export_onnx', 'OnnxNetwork', 'runtime_codes', 'compare', 'by_turns']
+           'export_onnx', 'ort_session', 'OnnxNetwork', 'runtime_codes', 'compare', 'by_turns']
 
 # %% ../../nbs/deploy/61_onnx.ipynb #aed54d4f
 import json, math, operator, time
@@ -434,6 +434,15 @@ def _check_sizes(path):
         n = math.prod(max(1,d.dim_value) for d in v.type.tensor_type.shape.dim)
         if n>NUMBERS: raise DataError(f"{path} computes a tensor of {n:.3g} numbers ({v.name[:40]}), more than {NUMBERS}: give another network")
 
+# %% ../../nbs/deploy/61_onnx.ipynb #be6c3522
+def ort_session(model:str|bytes, # file, or what it holds
+            threads:int|None=None): # -> InferenceSession; processor threads, as many as torch uses by default
+    "ONNX Runtime on the CPU, exact in integers on any processor"
+    import onnxruntime as ort
+    options = ort.SessionOptions(); options.log_severity_level = 4; options.intra_op_num_threads = threads or torch.get_num_threads()
+    options.add_session_config_entry('session.x64quantprecision', '1')
+    return ort.InferenceSession(model, options, providers=['CPUExecutionProvider'])
+
 # %% ../../nbs/deploy/61_onnx.ipynb #748c9623
 class OnnxNetwork(nn.Module):
     "A network that ONNX Runtime computes, on the CPU"
@@ -441,9 +450,8 @@ class OnnxNetwork(nn.Module):
         super().__init__(); self.path = path
         import onnxruntime as ort
         if not Path(path).is_file(): raise DataError(f"no such file: {path}")
-        _check_sizes(path); options = ort.SessionOptions(); options.log_severity_level = 4
-        options.intra_op_num_threads = threads or torch.get_num_threads()
-        try: self.session = ort.InferenceSession(path, options, providers=['CPUExecutionProvider'])
+        _check_sizes(path)
+        try: self.session = ort_session(str(path), threads)
         except Exception as e: # its own classes of errors, one a status
             raise DataError(f"onnxruntime {ort.__version__} cannot run {path} ({' '.join(str(e).split())[:120]}): "
                             "install a newer one, export with more bits, or give a whole file") from None
@@ -483,12 +491,12 @@ def runtime_codes(model:fx.GraphModule, # that was exported
                   images:Tensor # (n, c, h, w), normalised
                  ) -> tuple[dict[str,Tensor], Tensor]: # codes by the name of their node in `as_written`; logits
     "What ONNX Runtime computes: the codes of every quantized tensor, and the logits"
-    import onnx, onnxruntime as ort
+    import onnx
     graph = as_written(model); values = write_graph(graph).values
     wanted = {n.name:values[n] for n in nodes_of(graph,(ActivationQuantizer,))}
     proto = onnx.load(path); kind = onnx.TensorProto.UINT8
     proto.graph.output.extend(onnx.helper.make_tensor_value_info(v.name, kind, None) for v in wanted.values())
-    session = ort.InferenceSession(proto.SerializeToString(), providers=['CPUExecutionProvider'])
+    session = ort_session(proto.SerializeToString())
     logits,*codes = (torch.from_numpy(o) for o in session.run(None, {'images':images.numpy()}))
     return {n:_pixels(c.float(),v.side) if v.side>1 else c.float() for (n,v),c in zip(wanted.items(),codes)}, logits
 
