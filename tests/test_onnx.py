@@ -124,7 +124,7 @@ def same_integers(q, f, x, few, parts=0):
     assert ours.keys()==theirs.keys() and sum(int((ours[n]!=c).sum()) for n,c in theirs.items())<=parts*sum(c.numel() for c in theirs.values())
     y,z = (torch.cat([m(b) for b in x.split(250)]) for m in (net,served))
     close = torch.isclose(y, z, rtol=1e-5, atol=1e-5).all(1) # a mean over a large image, added in another order, may end on the other side of a border
-    assert close.float().mean()>=.99 and (y-z).abs().max()<1e-2 and torch.equal(y.argmax(1), z.argmax(1))
+    assert (~close).sum()<=max(1,.01*len(x)) and (y-z).abs().max()<1e-2 and torch.equal(y.argmax(1), z.argmax(1))
 
 # at 96 pixels MobileNetV2 averages 9 codes; the mean of 4 would often lie on the border between two
 @pytest.mark.parametrize('name,size,n,least', [('resnet18',64,250,.9), ('resnet50',64,60,.9), ('mobilenet_v2',96,150,.995)])
