@@ -123,14 +123,13 @@ def same_integers(q, f, x, few, parts=0):
     ours,(theirs,_) = net.codes(x[:few]),runtime_codes(q, f, x[:few])
     assert ours.keys()==theirs.keys() and sum(int((ours[n]!=c).sum()) for n,c in theirs.items())<=parts*sum(c.numel() for c in theirs.values())
     y,z = (torch.cat([m(b) for b in x.split(250)]) for m in (net,served))
-    close = torch.isclose(y, z, rtol=1e-5, atol=1e-5).all(1) # a mean over a large image, added in another order, may end on the other side of a border
-    assert (~close).sum()<=max(1,.01*len(x)) and (y-z).abs().max()<1e-2 and torch.equal(y.argmax(1), z.argmax(1))
+    torch.testing.assert_close(y, z); assert torch.equal(y.argmax(1), z.argmax(1))
 
 # at 96 pixels MobileNetV2 averages 9 codes; the mean of 4 would often lie on the border between two
-@pytest.mark.parametrize('name,size,n,least', [('resnet18',64,250,.9), ('resnet50',64,60,.7), ('mobilenet_v2',96,150,.995)])
+@pytest.mark.parametrize('name,size,n,least', [('resnet18',64,250,.9), ('resnet50',64,60,.9), ('mobilenet_v2',96,150,.995)])
 @pytest.mark.parametrize('bits', ['w4a4','w2a2'])
 def test_networks_people_deploy(name, size, n, least, bits, tmp_path):
-    "Each layer as exactly as in trained networks, the whole in integers; simulated, random ResNets fall short of 99.5 %, the deepest by how the processor adds"
+    "Each layer as exactly as in trained networks, the whole in integers; simulated, random ResNets fall short of 99.5 %"
     q,x = random_network(name, bits, size, n); f = export_onnx(q, tmp_path/'q.onnx')
     same(q, f, x[:4], parts=2e-5); same_integers(q, f, x, 16); agreeing(q, OnnxNetwork(f), x, q.policy, least)
 
