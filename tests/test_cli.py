@@ -101,7 +101,7 @@ def test_one_command_without_data(there):
                 '--unit-steps', 3, '--out', 'runs/c', cwd=there)
     run = there/'runs/c'; result = read(run/'result.json')
     sizes = {'file_kilobytes','fp_kilobytes'}                                               # what was not measured is absent
-    assert {'synthesis_seconds','reconstruction_seconds','peak_mib'}|sizes == result.keys()
+    assert {'synthesis_seconds','reconstruction_seconds','peak_mib','agreement'}|sizes == result.keys()
     assert read(run/'config.json')['layers']=={'linear':'w8a8'}
     assert 'sadag evaluate' in out and str(run.relative_to(there)/'report.html') in out
     sadag('evaluate', 'runs/c', '--data', 'digits', cwd=there)

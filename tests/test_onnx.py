@@ -125,11 +125,12 @@ def same_integers(q, f, x, few, parts=0):
     y,z = (torch.cat([m(b) for b in x.split(250)]) for m in (net,served))
     torch.testing.assert_close(y, z); assert torch.equal(y.argmax(1), z.argmax(1))
 
-# at 96 pixels MobileNetV2 averages 9 codes; the mean of 4 would often lie on the border between two
-@pytest.mark.parametrize('name,size,n,least', [('resnet18',64,250,.9), ('resnet50',64,60,.9), ('mobilenet_v2',96,150,.995)])
+# at 96 pixels MobileNetV2 averages 9 codes, the mean of 4 would often lie on the border between two; 53 random layers amplify such
+# borders, and where ResNet-50 averages 49 codes, its answers are decided all the same
+@pytest.mark.parametrize('name,size,n,least', [('resnet18',64,250,.9), ('resnet50',224,16,.995), ('mobilenet_v2',96,150,.995)])
 @pytest.mark.parametrize('bits', ['w4a4','w2a2'])
 def test_networks_people_deploy(name, size, n, least, bits, tmp_path):
-    "Each layer as exactly as in trained networks, the whole in integers; simulated, random ResNets fall short of 99.5 %"
+    "Each layer as exactly as in trained networks, the whole in integers; simulated, a random ResNet-18 falls short of 99.5 %"
     q,x = random_network(name, bits, size, n); f = export_onnx(q, tmp_path/'q.onnx')
     same(q, f, x[:4], parts=2e-5); same_integers(q, f, x, 16); agreeing(q, OnnxNetwork(f), x, q.policy, least)
 
@@ -229,11 +230,12 @@ def test_runtime_too_old(tmp_path):
 ODD = """
 import torch
 from torch import nn
+from sadag_nb.models.zoo import Card
 class Part(nn.Module):
     def __init__(self): super().__init__(); self.conv,self.bn = nn.Conv2d(1,4,3,bias=False),nn.BatchNorm2d(4)
     def forward(self, x): return torch.erf(self.bn(self.conv(x)))
 class Net(nn.Module):
-    def __init__(self): super().__init__(); self.part,self.head = Part(),nn.Linear(4,3)
+    def __init__(self): super().__init__(); self.part,self.head = Part(),nn.Linear(4,3); self.card = Card('odd', (1,16,16), (0.,), (1.,), list('abc'))
     def forward(self, x): return self.head(self.part(x).mean((2,3)))
 def net():
     torch.manual_seed(0); return Net().eval()
@@ -247,7 +249,7 @@ def there(tmp_path_factory):
     for f in ('q.onnx','q.safetensors'): assert main(['export', str(d/'run'), '--out', str(d/f)])==0
     run_synthesize('resnet20-digits', str(d/'images'), recipe='noise', n=2, steps=1, device='cpu')
     (d/'odd.py').write_text(ODD)
-    run_quantize(f'{d}/odd.py:net', str(d/'odd'), input=(1,16,16), images='digits-train', n=4, unit_steps=1, device='cpu')
+    run_quantize(f'{d}/odd.py:net', str(d/'odd'), images='digits-train', n=4, unit_steps=1, device='cpu')
     (d/'text.onnx').write_text('hello'); (d/'empty').mkdir()
     m = onnx.load(d/'q.onnx'); del m.metadata_props[:]; onnx.save(m, d/'bare.onnx')
     from PIL import Image
@@ -288,7 +290,7 @@ BAD = {
     'neither of two':   ('export run --out new.tflite', 'neither FILE.onnx nor FILE.safetensors'),
     'measure packed':   ('export run --out new.safetensors --measure', 'leave out --measure'),
     'images alone':     ('export images --out new.onnx', 'no quantized model'),
-    'operator unknown': ('export odd --out new.onnx', '`part.erf`: erf has no counterpart'),
+    'operator unknown': ('export odd --model odd.py:net --out new.onnx', '`part.erf`: erf has no counterpart'),
     'opset too old':    ('export run --out new.onnx --opset 21', 'opset 21 is too old'),
     'opset unknown':    ('export run --out new.onnx --opset 999', 'not 999'),
     'no such file':     ('evaluate gone.onnx --data digits', 'no such file'),

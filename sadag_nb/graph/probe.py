@@ -175,7 +175,7 @@ def _add(x:Tensor, y) -> Tensor:
 def _relu(x:Tensor) -> Tensor:
     "The rectifier, in x; its gradient comes in x's layout"
     y = torch.relu_(x)
-    if y.requires_grad: y.register_hook(partial(laid_out, stride=y.stride()))
+    if y.requires_grad and not torch.compiler.is_compiling(): y.register_hook(partial(laid_out, stride=y.stride())) # a compiler sees to it
     return y
 
 def _in_place(graph:fx.GraphModule):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from ..core import DataError, ModelError, frozen, generator, load_tensors, reading, save_tensors, warn
 from ..deploy.pack import packed_state, unpacked_state
-from ..graph.trace import MAXPOOL, BatchNorm, Layer, clamp_limits, clone, fold, kind_of, module_of, nodes_of, trace
+from ..graph.trace import ADD, MAXPOOL, BatchNorm, Layer, clamp_limits, clone, fold, kind_of, module_of, nodes_of, trace
 from ..graph.units import units
 from .lsq import ActivationQuantizer
 from .policy import Policy
@@ -56,11 +56,17 @@ def _edge_bits(graph:fx.GraphModule, policy:Policy) -> dict: # node -> bits of i
         if wanted and (policy.outputs or source.op!='placeholder'): found[source] = max(wanted, found.get(source,0))
     if policy.outputs:
         for node in _written(graph, bits): found.setdefault(node, policy.outputs)
+        for node in graph.graph.nodes:
+            if _adds(node, graph, found): found.setdefault(_end_of(node,graph), policy.outputs)
     return found
 
 def _written(graph:fx.GraphModule, bits:dict) -> list[fx.Node]:
     "Where what layers compute from quantized tensors is to be had; the last layer's is the answer"
     return [_end_of(n,graph) for n in nodes_of(graph, Layer)[:-1] if bits[n.target].input]
+
+def _adds(node:fx.Node, graph:fx.GraphModule, among:dict) -> bool: # among: quantized tensors
+    "Whether `node` is the sum of two quantized tensors"
+    return kind_of(node,graph) in ADD and len(node.args)==2 and all(a in among for a in node.args)
 
 def _end_of(node:fx.Node, graph:fx.GraphModule) -> fx.Node:
     "The last of the nodes behind `node` that fold into it or keep the order of its numbers"
