@@ -32,6 +32,17 @@ def test_help_of_each_verb(verb, capsys):
     with pytest.raises(SystemExit) as e: main([verb,'--help'])
     assert e.value.code==0 and f'usage: sadag {verb}' in capsys.readouterr().out
 
+@pytest.mark.parametrize('verb', VERBS)
+def test_every_option_tells_what_it_does_and_what_without_it(verb):
+    for a in parser()._subparsers._group_actions[0].choices[verb]._actions:
+        told = a.required or a.nargs==0 or not a.option_strings or re.search(r'default|with --|without', a.help); assert a.help and told, a.dest
+
+def test_library_defaults_are_the_standard_budget():
+    from sadag_nb.all import quantize, reconstruct, synthesize
+    default = lambda f,name: inspect.signature(f).parameters[name].default
+    standard = BUDGETS['standard']; assert default(synthesize,'steps')==standard['steps']
+    assert default(quantize,'steps')==default(reconstruct,'steps')==standard['unit_steps']
+
 HELP = '''
 import sys
 from sadag_nb.app.cli import main

@@ -74,14 +74,16 @@ def model_options(p):
           'path/to/file.py:factory', required=True, metavar='NAME')
     p.opt('--weights', None, 'weights file (.safetensors, .pt, .pth); for torchvision also DEFAULT, which downloads, or '
           'random (default: those embedded in the package, or what the factory itself loads)', metavar='FILE')
-    p.opt('--input', None, 'images of a network of your own: CHANNELSxHEIGHTxWIDTH in pixels, like 3x224x224; pixels go in from 0 to 1 unless the network has a card', type=shape,
+    p.opt('--input', None, 'images of a network of your own: CHANNELSxHEIGHTxWIDTH in pixels, like 3x224x224; pixels go in from 0 to 1 unless the network has a card '
+          '(default: as its card says)', type=shape,
           metavar='CxHxW')
     out_option(p, None, required=True)
     p.opt('--seed', 0, 'seed of all random numbers')
 
 def code_option(p):
     "The option that lets a run's own network be opened"
-    p.opt('--model', None, "the run's network again, where it is Python code, like path/to/file.py:factory: no code is run because a folder names it",
+    p.opt('--model', None, "the run's network again, where it is Python code, like path/to/file.py:factory: no code is run because a folder names it "
+          '(default: the one that the folder names)',
           metavar='NAME')
 
 # %% ../../nbs/app/72_cli.ipynb #c35a6f10
@@ -118,7 +120,7 @@ def quantize_options(p):
           'of which --n are drawn (default: synthesize them in this run)', metavar='PATH')
     p.opt('--bits', 'w4a4', 'bits of weights and activations, 2 to 8, or auto: chosen for each layer within --size, --bitops or '
           '--time; first and last layer keep 8')
-    p.opt('--layer', None, 'other bits for one layer, or those a pattern matches, like layer1.*=w8a8; may be repeated',
+    p.opt('--layer', None, 'other bits for one layer, or those a pattern matches, like layer1.*=w8a8; may be repeated (default: --bits for all)',
           type=layer, action='append', dest='layers', metavar='NAME=BITS')
     auto_options(p)
     p.add_argument('--symmetric', action='store_true', help='weight codes around zero; with them even 8-bit weights run in integers')
@@ -133,10 +135,10 @@ def quantize_options(p):
 
 def auto_options(p):
     "Options of bits that are allocated"
-    p.opt('--size', None, 'for --bits auto: largest size of the weights, like 0.15MB, counted as papers do, every weight at its own bits and the rest in float32; a file gives 3 bits the room of 4, and 5 to 7 that of 8', metavar='SIZE')
-    p.opt('--bitops', None, 'for --bits auto: most bit operations for one image, like 1.2G', metavar='N')
-    p.opt('--time', None, 'for --bits auto: longest time by the table of --latency, like 2ms', metavar='TIME')
-    p.opt('--latency', None, 'for --bits auto: JSON file of measured seconds, {layer: {"w4a8": seconds}}', metavar='FILE')
+    p.opt('--size', None, 'for --bits auto: largest size of the weights, like 0.15MB, counted as papers do, every weight at its own bits and the rest in float32; a file gives 3 bits the room of 4, and 5 to 7 that of 8 (default: no such limit)', metavar='SIZE')
+    p.opt('--bitops', None, 'for --bits auto: most bit operations for one image, like 1.2G (default: no such limit)', metavar='N')
+    p.opt('--time', None, 'for --bits auto: longest time by the table of --latency, like 2ms (default: no such limit)', metavar='TIME')
+    p.opt('--latency', None, 'for --bits auto: JSON file of measured seconds, {layer: {"w4a8": seconds}}; needed for --time (default: none)', metavar='FILE')
     p.opt('--criterion', None, 'for --bits auto: what tells how sensitive a layer is: kl (ZeroQ), trace (HAWQ-V2), eigenvalue (HAWQ) '
           'or error (default: kl; error for a network of one output)', metavar='NAME')
     p.opt('--activations', None, 'for --bits auto: bits of all activations (default: 8, or chosen too under --bitops or --time)',
@@ -271,8 +273,8 @@ def sweep_options(p):
     p.opt('--out', 'runs/sweeps', 'folder of images, models, rows and tables; sweeps share what they have in common', metavar='FOLDER')
     resume_option(p)
     p.opt('--data', None, DATA, required=True)
-    p.opt('--train', None, 'real training images, for cases that choose from them: digits-train, cifar10-train:FOLDER, or a folder or archive', metavar='DATA')
-    p.opt('--search', None, 'search.json of a search, for cases that stand for its best recipe', metavar='FILE')
+    p.opt('--train', None, 'real training images, for cases that choose from them: digits-train, cifar10-train:FOLDER, or a folder or archive (default: such cases are refused)', metavar='DATA')
+    p.opt('--search', None, 'search.json of a search, for cases that stand for its best recipe (default: such cases are refused)', metavar='FILE')
     p.opt('--model', None, "network (default: the sweep's)", metavar='NAME')
     p.opt('--weights', None, 'weights file (.safetensors, .pt, .pth; default: those embedded)', metavar='FILE')
     p.opt('--n', 128, 'images, where a case does not say')

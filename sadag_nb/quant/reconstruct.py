@@ -227,7 +227,7 @@ def _steady(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, s:_Settings, progress
 # %% ../../nbs/quant/25_reconstruct.ipynb #c34ec8e1
 def reconstruct(model:fx.GraphModule, # from `prepare`; changed in place
                 images:Tensor, # (n, c, h, w), normalised calibration images
-                steps:int=2000, # a unit
+                steps:int=400, # a unit
                 batch:int=32, # images a step
                 seed:int=0,
                 lam:float=4., # weight of the rounding penalty against the relative error
@@ -332,7 +332,7 @@ def mirrored(images:Tensor, # (n, c, h, w)
 def quantize(model:nn.Module, # full precision, eval mode
              images:Tensor, # (n, c, h, w), normalised calibration images
              bits:str|Policy='w4a4', # bit policy
-             steps:int=2000, # reconstruction steps a unit
+             steps:int=400, # reconstruction steps a unit
              batch:int=32, # images a step
              seed:int=0,
              device=None, # where to work; by default an accelerator if there is one
