@@ -1,9 +1,9 @@
 "Days on which nothing goes well: killed at any moment, a full disk, two at once, an altered file; what was finished stays, the rest is told"
-import errno, hashlib, json, os, shutil, subprocess, sys
+import errno, hashlib, json, os, shutil
 from pathlib import Path
 import pytest, torch
 from safetensors import safe_open
-from commands import SADAG, told
+from commands import COMMAND, program, sadag, told
 from sadag_nb.app.cli import main
 
 MODEL = '--model resnet20-digits --device cpu --threads 1'.split()
@@ -68,11 +68,9 @@ def digests(folder:Path) -> dict: # relative path -> SHA-256 of the tensors
         return h.hexdigest()
     return {p.relative_to(folder).as_posix():digest(p) for p in sorted(folder.rglob('*.safetensors'))}
 
-def alone(): return dict(os.environ, OMP_NUM_THREADS='1', MKL_NUM_THREADS='1')
-
 def survives(command, kills, top):
     "Killed so often, then left alone, the command ends with the tensors of an undisturbed run, and leaves no litter"
-    res = subprocess.run([sys.executable, '-c', KILLS, json.dumps(command), str(kills), str(top)], capture_output=True, text=True, env=alone())
+    res = program(KILLS, json.dumps(command), kills, top)
     assert res.returncode==0, res.stdout+res.stderr+''.join(p.read_text() for p in top.glob('*.log'))
     expected = digests(top/'whole'); assert expected
     for i in range(int(res.stdout)): assert digests(top/str(i))==expected
@@ -97,7 +95,7 @@ print(outcome(start(command, top+'/r')), outcome(start(command, top+'/whole')))
 
 def test_stopped_from_the_keyboard_while_reconstructing(tmp_path):
     command = [*QUANTIZE, '--unit-steps', '4']
-    res = subprocess.run([sys.executable, '-c', STOPPED, json.dumps(command), str(tmp_path)], capture_output=True, text=True, env=alone())
+    res = program(STOPPED, json.dumps(command), tmp_path)
     first,second = (list(map(int, l.split())) for l in res.stdout.splitlines()); assert first[0]==130 and first[1]>=1 and second==[0,0], res.stderr
     assert digests(tmp_path/'r')==digests(tmp_path/'whole')
 
@@ -117,7 +115,7 @@ def finished(tmp_path_factory):
 
 def test_same_bytes_in_two_processes(finished, tmp_path):
     "One seed, one machine, one number of threads: the files are the same to the byte"
-    res = subprocess.run([*SADAG, *QUANTIZE, '--out', str(tmp_path/'r')], capture_output=True, text=True, env=alone()); assert res.returncode==0, res.stderr
+    res = sadag(*QUANTIZE, '--out', tmp_path/'r'); assert res.returncode==0, res.stderr
     for name in ('images.safetensors','model.safetensors'): assert (tmp_path/'r'/name).read_bytes()==(finished/name).read_bytes()
 
 @pytest.fixture
@@ -204,8 +202,8 @@ def test_full_disk(tmp_path, capsys, monkeypatch):
 
 def test_file_that_may_not_grow(tmp_path):
     "The system's own limit: nothing half-written is left"
-    code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({2**12},{2**12}))\n" + SADAG[2]
-    res = subprocess.run([sys.executable, '-c', code, *MAKE, '--n', '64', '--batch', '64', '--recipe', 'noise', '--out', 'r'], cwd=tmp_path, capture_output=True, text=True)
+    code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({2**12},{2**12}))\n" + COMMAND
+    res = program(code, *MAKE, '--n', '64', '--batch', '64', '--recipe', 'noise', '--out', 'r', cwd=tmp_path)
     assert res.returncode==2 and res.stderr.startswith('error: cannot write') and res.stderr.count('\n')==1, res.stderr
     assert not list(tmp_path.rglob('*.safetensors')) and not list(tmp_path.rglob('.*'))
 

@@ -1,10 +1,10 @@
 "What a user can get wrong: one sentence that names what to change, status 2, nothing written, and no long work before it"
-import pickle, subprocess
+import pickle
 from pathlib import Path
 import pytest, torch
 from torch import nn
 from safetensors.torch import save_file
-from commands import SADAG, told
+from commands import sadag, told
 from sadag_nb.app.cli import main
 from sadag_nb.app.pipeline import open_network
 from sadag_nb.core import ModelError
@@ -169,6 +169,6 @@ def test_training_mode(inputs, monkeypatch):
 
 def test_in_a_process(inputs):
     "The same through the shell: nothing but one line on stderr"
-    res = subprocess.run([*SADAG, *f'quantize {DIGITS} --bits w9a9 --out new'.split()], cwd=inputs, capture_output=True, text=True)
+    res = sadag(*f'quantize {DIGITS} --bits w9a9 --out new'.split(), cwd=inputs)
     assert res.returncode==2 and res.stdout=='' and res.stderr.startswith('error: ') and res.stderr.count('\n')==1
     assert not (inputs/'new').exists()

@@ -3,7 +3,7 @@ import json, subprocess, sys
 from pathlib import Path
 import pytest
 from browsing import needs
-from commands import quick
+from commands import bench as benchmark, quick
 
 def test_quick(tmp_path):
     "All ratios are there, and the two reconstructions come equally far"
@@ -46,9 +46,9 @@ def test_mixed(tmp_path):
     "Mixed precision keeps to the uniform bits' cost, real images agree with real ones, and a stopped run goes on"
     out = tmp_path/'mixed.json'
     def run(*options):
-        command = [sys.executable, Path(__file__).parents[1]/'bench/mixed.py', *'--model resnet20-digits --data digits --train digits-train'.split(),
+        command = [*'--model resnet20-digits --data digits --train digits-train'.split(),
                    *'--n 16 --steps 3 --unit-steps 1 --seeds 0 --front'.split(), '--work', tmp_path, '--out', out, *options]
-        return subprocess.run(command, capture_output=True, text=True).stderr
+        return benchmark('mixed', *command).stderr
     assert run('--kinds','w3a3','--criteria','trace')==''
     first = json.loads(out.read_text())['runs']; assert run('--criteria','trace','--kinds','w3a3','w3a3-order','w3a3-kl','w3-eigenvalue','w3a3-kl-learnt')==''
     found = json.loads(out.read_text()); assert found['runs'][:1]==first

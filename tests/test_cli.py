@@ -2,6 +2,7 @@
 import inspect, json, re, signal, subprocess, sys, time
 from importlib import import_module
 import pytest, torch
+import commands
 from commands import SADAG, told
 from sadag_nb.app.cli import BUDGETS, main, parser, spent
 
@@ -11,7 +12,7 @@ MODEL = '--model resnet20-digits'.split()
 
 def sadag(*args, cwd, status=0):
     "Run a command; its standard output"
-    res = subprocess.run([*SADAG, *map(str,args)], cwd=cwd, capture_output=True, text=True)
+    res = commands.sadag(*args, cwd=cwd)
     assert res.returncode==status, f'{args}: {res.returncode}\n{res.stdout}\n{res.stderr}'
     return res.stdout
 

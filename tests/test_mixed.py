@@ -1,8 +1,8 @@
 "Mixed precision from outside: the command, what is refused before long work, and the formulas against independent ones"
-import itertools, json, subprocess
+import itertools, json
 import pytest, torch
 from torch import nn
-from commands import SADAG, told
+from commands import sadag, told
 from sadag_nb.core import SadagError, frozen
 from sadag_nb.graph.trace import trace
 from sadag_nb.mixed import allocate as al, sensitivity as se
@@ -64,8 +64,8 @@ def test_solver_finds_nothing():
 
 def test_command(tmp_path):
     "Policy, figure and table are in the run folder; the same command goes on from them; the stored codes keep the limit"
-    command = [*SADAG, *DIGITS.split(), *'--images digits-train --n 16 --bits auto --size 0.09MB --criterion trace --unit-steps 1 --out a'.split()]
-    out = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True); assert out.returncode==0, out.stderr
+    command = [*DIGITS.split(), *'--images digits-train --n 16 --bits auto --size 0.09MB --criterion trace --unit-steps 1 --out a'.split()]
+    out = sadag(*command, cwd=tmp_path); assert out.returncode==0, out.stderr
     run = tmp_path/'a'; policy,result = (json.loads((run/f).read_text()) for f in ('policy.json','result.json'))
     policy = Policy(**policy)
     assert 85<result['kilobytes']<=90 and f"W{result['mean_bits'][1:4]}A" in out.stdout
@@ -79,7 +79,7 @@ def test_command(tmp_path):
     assert all(int(c.max())<2**bits[n].weights for n,c in codes.items())
     assert packed<9e4 and len({b.weights for b in bits.values()})>2
     before = (run/'policy.json').stat().st_mtime_ns
-    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode==0
+    assert sadag(*command, cwd=tmp_path).returncode==0
     assert (run/'policy.json').stat().st_mtime_ns==before
 
 class Small(nn.Module):

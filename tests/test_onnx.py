@@ -117,22 +117,23 @@ def random_network(name, bits, size, n):
     torch.manual_seed(0); net = trained_like(torchvision.models.get_model(name, weights=None)); x = torch.randn(n,3,size,size)
     return quickly(trace(net,(3,size,size)), Policy(bits,symmetric=True,outputs=8), x[:8]), x
 
-def same_integers(q, f, x, few, parts=0):
-    "In integers: not one code differs for `few` of the images, or no more than `parts`; the same answer and logits for all"
+def same_integers(q, f, x, few):
+    "In integers: not one code differs for `few` of the images; the same answer and logits for all"
     net,served = IntegerNetwork(q),OnnxNetwork(f)
     ours,(theirs,_) = net.codes(x[:few]),runtime_codes(q, f, x[:few])
-    assert ours.keys()==theirs.keys() and sum(int((ours[n]!=c).sum()) for n,c in theirs.items())<=parts*sum(c.numel() for c in theirs.values())
+    assert ours.keys()==theirs.keys() and all(torch.equal(ours[n],c) for n,c in theirs.items())
     y,z = (torch.cat([m(b) for b in x.split(250)]) for m in (net,served))
     torch.testing.assert_close(y, z); assert torch.equal(y.argmax(1), z.argmax(1))
 
 # at 96 pixels MobileNetV2 averages 9 codes, the mean of 4 would often lie on the border between two; 53 random layers amplify such
 # borders, and where ResNet-50 averages 49 codes, its answers are decided all the same
-@pytest.mark.parametrize('name,size,n,least', [('resnet18',64,250,.9), ('resnet50',224,16,.995), ('mobilenet_v2',96,150,.995)])
+@pytest.mark.parametrize('name,size,n,least', [('resnet18',64,250,.9), ('resnet50',224,12,.995), ('mobilenet_v2',96,150,.995)])
 @pytest.mark.parametrize('bits', ['w4a4','w2a2'])
 def test_networks_people_deploy(name, size, n, least, bits, tmp_path):
     "Each layer as exactly as in trained networks, the whole in integers; simulated, a random ResNet-18 falls short of 99.5 %"
     q,x = random_network(name, bits, size, n); f = export_onnx(q, tmp_path/'q.onnx')
-    same(q, f, x[:4], parts=2e-5); same_integers(q, f, x, 16); agreeing(q, OnnxNetwork(f), x, q.policy, least)
+    few = 16 if size<224 else 2
+    same(q, f, x[:few//4+1], parts=2e-5); same_integers(q, f, x, few); agreeing(q, OnnxNetwork(f), x, q.policy, least)
 
 @pytest.mark.parametrize('name', ['regnet_x_400mf','densenet121','efficientnet_b0','mobilenet_v3_small'])
 def test_networks_people_use(name, tmp_path):

@@ -1,7 +1,7 @@
 "A search in a process of its own: its table, its files, going on after a kill, and what it says to bad input"
-import json, subprocess
+import json
 import pytest
-from commands import SADAG, killed, told
+from commands import killed, sadag, told
 from sadag_nb.app.cli import main
 
 SMALL = ['--model','resnet20-digits','--train','digits-train','--held','64','--n','6','--rungs','2/1x1','3/1x2','--device','cpu','--threads','1']
@@ -12,12 +12,12 @@ def result(folder): return json.loads((folder/'search.json').read_text())
 def test_killed_search_goes_on(tmp_path):
     "Killed in the midst of a trial and taken up, a search has the trials of an undisturbed one, and does no finished row again"
     command = ['search',*SMALL,'--trials','7','--out']
-    whole = subprocess.run([*SADAG,*command,tmp_path/'whole'], capture_output=True, text=True)
+    whole = sadag(*command, tmp_path/'whole')
     assert whole.returncode==0, whole.stderr
     killed(5, [*command,tmp_path/'killed'])
     kept = {p:p.stat().st_mtime_ns for p in (tmp_path/'killed/rows').glob('*.json')}
     assert len(kept)==5 and 0<len(result(tmp_path/'killed')['trials'])<7
-    done = subprocess.run([*SADAG,*command,tmp_path/'killed'], capture_output=True, text=True)
+    done = sadag(*command, tmp_path/'killed')
     assert done.returncode==0 and all(p.stat().st_mtime_ns==t for p,t in kept.items()), done.stderr
     a,b = (result(tmp_path/f) for f in ('whole','killed'))
     assert a['trials']==b['trials'] and len(a['trials'])==7 and {'genie','sadag'}<={t['name'] for t in a['trials']}

@@ -1,14 +1,10 @@
 "A sweep in a process of its own: its table, its files, going on after a kill, and what it says to bad input"
-import json, subprocess
+import json
 import pytest
-from commands import SADAG, killed, told
+from commands import killed, sadag, told
 from sadag_nb.app.cli import main
 
 SMALL = ['--model','resnet20-digits','--data','digits','--n','6','--steps','3','--unit-steps','2','--device','cpu','--threads','1']
-
-def sadag(*args, **kwargs):
-    "Run the command line in a process of its own"
-    return subprocess.run([*SADAG,*map(str,args)], capture_output=True, text=True, **kwargs)
 
 def test_table_and_files(tmp_path):
     done = sadag('sweep','table6',*SMALL,'--out',tmp_path,'--cases','diversity x 1','diversity x 0','--seeds','0','1')

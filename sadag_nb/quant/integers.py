@@ -54,9 +54,11 @@ def best_factor(b:Tensor, borders:Tensor, largest:Tensor # (c_out,), (c_out, cod
     "For each channel the factor and the rounding of the bias that move the fewest borders"
     factor,bias = torch.ones_like(largest),torch.round(b); moved = moved_borders(b, bias, borders)
     for k in range(1, int(largest.max())+1):
-        for rounded in (torch.floor(b*k), torch.ceil(b*k)):
-            found = moved_borders(b, rounded/k, borders); take = (found<moved)&(k<=largest)
-            factor[take],bias[take],moved[take] = k,rounded[take],found[take]
+        left = ((moved>0)&(k<=largest)).nonzero().flatten()
+        if not len(left): break
+        for rounded in (torch.floor(b[left]*k), torch.ceil(b[left]*k)):
+            found = moved_borders(b[left], rounded/k, borders[left]); better = found<moved[left]; at = left[better]
+            factor[at],bias[at],moved[at] = k,rounded[better],found[better]
     return factor, bias, moved
 
 # %% ../../nbs/quant/27_integers.ipynb #e6630121

@@ -137,14 +137,15 @@ def _fit_to_norms(graph:fx.GraphModule, n:int=16): # number of noise images
 # %% ../../nbs/quant/24_prepare.ipynb #623ecda6
 def prepare(graph:fx.GraphModule, # from `trace`
             policy:Policy|str, # or its short name, such as "w4a4"
-            init:bool=True # choose grids now; False: they will be loaded
+            init:bool=True, # choose grids now; False: they will be loaded
+            norms:bool=True # those of activations by the batch norms; False: they will be fitted to images, as `reconstruct` does
            ) -> fx.GraphModule: # a copy with `.policy`, and `.ends`, the nodes where units end; weights rounded to nearest
     "`graph` with batch norm folded and quantizers on weights and edges"
     policy = Policy(policy) if isinstance(policy,str) else policy
     bits,model = policy.resolve(graph),clone(graph)
     if init and (left := _left_out(graph)): warn(f"{', '.join(left)}: stays in full precision, as only nn.Conv2d and nn.Linear are quantized")
     _quantize_edges(model, policy)
-    if init: _fit_to_norms(model)
+    if init and norms: _fit_to_norms(model)
     model = fold(model)
     for name,b in bits.items():
         layer = model.get_submodule(name)

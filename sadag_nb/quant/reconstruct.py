@@ -343,6 +343,6 @@ def quantize(model:nn.Module, # full precision, eval mode
             ) -> fx.GraphModule: # on the CPU, weights stored as integers
     "A quantized copy of `model`, calibrated on `images`"
     shape = None if getattr(model,'card',None) else tuple(getattr(images,'shape',())[1:])
-    prepared = prepare(trace(model, shape), bits); images = mirrored(checked_images(images, prepared.shape), views)
+    prepared = prepare(trace(model, shape), bits, norms=False); images = mirrored(checked_images(images, prepared.shape), views)
     return reconstruct(prepared.to(device or default_device()), images, steps, batch, seed, log=log, save=save, order=order,
                        cache_gib=cache_gib).cpu()
