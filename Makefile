@@ -36,7 +36,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	@code=0; \
 	$(ONE) $(BIN)/nbdev_test --n_workers 2 --timing || code=1; \
-	$(ONE) $(BIN)/python -m pytest -n 2 --dist loadfile tests || code=1; \
+	$(ONE) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests || code=1; \
 	exit $$code
 
 check: $(VENV)/installed-dev

@@ -83,7 +83,8 @@ def main():
         print(name, tabulate([dict(file=k, **v) for k, v in found[name].items()], headers='keys', floatfmt='.2f'), sep='\n', flush=True)
     tools = {name: version(name) for name in ('onnx', 'onnxruntime')}
     out = a.out or ('build/quick-onnx_speed.json' if a.quick else 'bench/onnx_results.json')
-    write_text(out, json.dumps(dict(networks=found, repeats=repeats, versions=dict(versions(), **tools)), indent=1))
+    processor = getattr(torch.cpu, 'get_capabilities', dict)().get('cpu_name', 'unknown')
+    write_text(out, json.dumps(dict(networks=found, repeats=repeats, processor=processor, versions=dict(versions(), **tools)), indent=1))
     print('written to', out)
 
 

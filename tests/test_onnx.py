@@ -20,7 +20,7 @@ from sadag_nb.quant.reconstruct import quantize, reconstruct
 
 def fitted(graph, policy, x):
     "`graph` rounded to nearest, its activation grids fitted to `x`"
-    q = prepare(graph, policy)
+    q = prepare(graph, policy, norms=False)
     with torch.no_grad(), fitting(q): q(x)
     return whole_biases(q) if q.policy.outputs else q
 
@@ -117,11 +117,11 @@ def random_network(name, bits, size, n):
     torch.manual_seed(0); net = trained_like(torchvision.models.get_model(name, weights=None)); x = torch.randn(n,3,size,size)
     return quickly(trace(net,(3,size,size)), Policy(bits,symmetric=True,outputs=8), x[:8]), x
 
-def same_integers(q, f, x, few):
-    "In integers: not one code differs for `few` of the images; the same answer and logits for all"
+def same_integers(q, f, x, few, parts=0):
+    "In integers: not one code differs for `few` of the images, or no more than `parts`; the same answer and logits for all"
     net,served = IntegerNetwork(q),OnnxNetwork(f)
     ours,(theirs,_) = net.codes(x[:few]),runtime_codes(q, f, x[:few])
-    assert ours.keys()==theirs.keys() and all(torch.equal(ours[n],c) for n,c in theirs.items())
+    assert ours.keys()==theirs.keys() and sum(int((ours[n]!=c).sum()) for n,c in theirs.items())<=parts*sum(c.numel() for c in theirs.values())
     y,z = (torch.cat([m(b) for b in x.split(250)]) for m in (net,served))
     torch.testing.assert_close(y, z); assert torch.equal(y.argmax(1), z.argmax(1))
 

@@ -6,7 +6,7 @@ def test_quick(tmp_path):
     found = quick('onnx_speed', tmp_path); large,small = found['networks']['resnet18'],found['networks']['resnet20-cifar10']
     assert large['w4a4']['smaller']>7 and large['w2a2']['smaller']>12 and small['w4a4']['bytes']<180e3
     assert all(large[b]['faster']>1 and large[b]['argmax']>=87 and small[b]['argmax']>=99 for b in ('w8a8','w4a4','w2a2'))
-    assert 'onnxruntime' in found['versions'] and found['repeats']==10
+    assert 'onnxruntime' in found['versions'] and found['processor'] and found['repeats']==10
 
 def test_parity(tmp_path):
     "In integers everything is equal; what is there is not computed again"
