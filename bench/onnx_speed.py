@@ -9,6 +9,7 @@ import argparse, json, statistics, tempfile
 from importlib.metadata import version
 from pathlib import Path
 import torch
+from bench import setting
 from sadag_nb.core import versions, write_text
 from sadag_nb.deploy.onnx import OnnxNetwork, by_turns, export_onnx
 from sadag_nb.graph.trace import trace
@@ -35,7 +36,7 @@ def network(name):
 
 def rounded(graph, policy, x):
     "The network rounded to nearest, its activation grids fitted to `x`, its biases whole"
-    q = prepare(graph, policy)
+    q = prepare(graph, policy, norms=False)
     with torch.no_grad(), fitting(q): q(x)
     return whole_biases(q)
 
@@ -83,8 +84,7 @@ def main():
         print(name, tabulate([dict(file=k, **v) for k, v in found[name].items()], headers='keys', floatfmt='.2f'), sep='\n', flush=True)
     tools = {name: version(name) for name in ('onnx', 'onnxruntime')}
     out = a.out or ('build/quick-onnx_speed.json' if a.quick else 'bench/onnx_results.json')
-    processor = getattr(torch.cpu, 'get_capabilities', dict)().get('cpu_name', 'unknown')
-    write_text(out, json.dumps(dict(networks=found, repeats=repeats, processor=processor, versions=dict(versions(), **tools)), indent=1))
+    write_text(out, json.dumps(dict(networks=found, repeats=repeats, processor=setting()['processor'], versions=dict(versions(), **tools)), indent=1))
     print('written to', out)
 
 

@@ -23,7 +23,7 @@ needs_npm,needs_browser = needs('npm'),needs('npm','chromium','chromedriver')
 def site(tmp_path_factory) -> Path:
     "That of `make docs`, where nothing has changed since; else built by the first of xdist's workers to ask for it"
     made = ROOT/'_docs/index.html'
-    sources = [p for folder in ('nbs','tools','sadag_nb') for p in (ROOT/folder).rglob('*') if p.suffix in ('.ipynb','.py','.json','.css','.js')]
+    sources = [p for folder in ('nbs','tools','sadag_nb') for p in (ROOT/folder).rglob('*') if p.suffix in ('.ipynb','.py','.json','.css','.js','.yml','.md','.html','.svg')]
     if made.is_file() and made.stat().st_mtime>max(p.stat().st_mtime for p in sources): return made.parent
     base = tmp_path_factory.getbasetemp(); base = base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base
     out = base/'site'

@@ -357,7 +357,7 @@ def _pool_means(graph:fx.GraphModule):
             pooled = graph.graph.call_function(F.adaptive_avg_pool2d, (node.args[0],1)); meta = node.meta['tensor_meta']
             pooled.meta = dict(node.meta, tensor_meta=meta._replace(shape=torch.Size((*meta.shape[:2],1,1))))
             last = pooled if setting(node,graph,2,'keepdim',False) else graph.graph.call_function(torch.flatten, (pooled,1))
-        last.meta = dict(last.meta or node.meta); node.replace_all_uses_with(last); graph.graph.erase_node(node)
+        last.meta = dict(node.meta); node.replace_all_uses_with(last); graph.graph.erase_node(node)
 
 def as_written(model:fx.GraphModule) -> fx.GraphModule: # from `prepare`; or in full precision from `trace`
     "A copy of `model` on the CPU, its nodes in the order of the file"
