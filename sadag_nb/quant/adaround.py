@@ -25,6 +25,19 @@ def rounding_penalty(h:Tensor, beta:float) -> Tensor: # h in [0, 1]; beta > 0, t
     "How undecided the roundings are: 0 where h is 0 or 1, 1 a weight where it is a half"
     return (1-(2*h-1).abs().pow(beta)).sum()
 
+class _Undecided(torch.autograd.Function):
+    "The penalty as a function of V; autograd would keep and pass over twice as many tensors"
+    @staticmethod
+    def forward(ctx, v, beta):
+        sigma = v.sigmoid(); a = sigma.mul(2.4).sub_(1.2).clamp_(-1,1) # 2h-1
+        slope = a.abs().pow_(beta-1).mul_(a.sign())
+        ctx.save_for_backward(sigma, a, slope); ctx.beta = beta
+        return v.numel()-(slope*a).sum()
+    @staticmethod
+    def backward(ctx, g):
+        sigma,a,slope = ctx.saved_tensors; inside = torch.ops.aten.hardtanh_backward(slope, a, -1., 1.)
+        return torch.ops.aten.sigmoid_backward(inside, sigma).mul_(-2.4*ctx.beta*g), None
+
 def beta_at(t:float, # share of the steps done, 0 to 1
             start:float=20., end:float=2., warmup:float=.2 # the penalty is off for this share of the steps
            ) -> float|None: # None while the penalty is off
@@ -59,6 +72,7 @@ class AdaRound(nn.Module):
         self.v = nn.Parameter(inverse_rectified_sigmoid(w.detach()/grid.scale-whole))
         self.delta = nn.Parameter(torch.zeros_like(grid.scale))
     def h(self) -> Tensor: return rectified_sigmoid(self.v)
+    def penalty(self, beta:float) -> Tensor: return _Undecided.apply(self.v, beta) # one number, as `rounding_penalty` of h
     def step(self) -> Tensor: return self.scale*self.delta.exp()
     def forward(self, w): # the weight itself is in base and v
         return _Rounded.apply(self.v, self.step(), self.base, self.zero_point, self.low, self.high)

@@ -19,7 +19,7 @@ from ..core import (DataError, Diverged, Progress, RunError, SadagError, Setting
 from ..ranks import as_first, averaged, check_part, from_first, part, parted, rank
 from ..graph.trace import clone, shape_of, trace
 from ..graph.units import Unit, cut
-from .adaround import AdaRound, beta_at, rounding_penalty
+from .adaround import AdaRound, beta_at
 from .lsq import coin_tosses
 from .integers import whole_biases
 from .policy import Policy
@@ -116,7 +116,7 @@ def _relative_error(y:Tensor, target:Tensor, unit_error:Tensor) -> Tensor:
 
 def _penalty(rounders:list, beta:float) -> Tensor:
     "Mean rounding penalty of a weight"
-    return sum(rounding_penalty(r.h(), beta) for r in rounders)/sum(r.v.numel() for r in rounders)
+    return sum(r.penalty(beta) for r in rounders)/sum(r.v.numel() for r in rounders)
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #a21b1f4a
 def _adaptive(unit:Unit) -> list[AdaRound]:
@@ -152,12 +152,15 @@ class _Settings:
     "What `reconstruct` was told"
     steps:int; batch:int; seed:int; lam:float; rates:tuple[float,float]; dtype:torch.dtype; cache:Cache; made:str; pace:float=1.
 
+def _coarse(unit:Unit) -> bool:
+    "Whether all of the unit's grids are of 7 bits at most"
+    return all(q.high-q.low<=127 for q in [weight_of(l) for l in layers(unit.module).values()]+quantizers(unit.module))
+
 def _loss(unit:Unit, rounders:list, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, t:float, s:_Settings):
     "Relative error and rounding penalty of one batch, at share `t` of the steps"
     idx = part(torch.randint(len(x), (min(s.batch,len(x)),), device='cpu')).to(x.device, non_blocking=True)
     mixed = _pick(xq,idx); mixed = torch.lerp(mixed, _pick(x,idx), coin_tosses(mixed))
-    coarse = all(q.high-q.low<=127 for q in [weight_of(l) for l in layers(unit.module).values()]+quantizers(unit.module)) # of 7 bits at most
-    with autocast(x.device, s.dtype if coarse else torch.float32): y = unit.module(mixed)
+    with autocast(x.device, s.dtype): y = unit.module(mixed)
     error,beta = _relative_error(y, _pick(target,idx), nearest),beta_at(t)
     return error, _penalty(rounders, beta) if beta and rounders else error.new_zeros(())
 
@@ -178,6 +181,7 @@ def _learn(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, s:_Set
     rounders,steppers = _adaptive(unit),quantizers(unit.module)
     parameters = [p for r in rounders for p in (r.v,r.delta)]+[q.delta for q in steppers]
     if not parameters: return []
+    if not _coarse(unit): s = replace(s, dtype=torch.float32)
     (opt,schedule),rows,watched = _optimizers(rounders, steppers, s.steps, *s.rates, pace=s.pace),[],Watched(30)
     with _learning(parameters, steppers), seeded(s.seed,'reconstruct',unit.end), parted(min(s.batch,len(x))):
         for i in range(s.steps):
