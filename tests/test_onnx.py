@@ -286,13 +286,24 @@ def test_integer_run_measured(there, capsys, monkeypatch):
     assert main(command.split())==0
     assert main('export whole --out whole.onnx --measure'.split())==0
     out = capsys.readouterr().out; found = json.loads((run/'result.json').read_text())
-    assert found['onnx'].keys()=={'kilobytes','ms','fp_ms','faster','top1'} and f"{found['onnx']['faster']:.1f} times as fast" in out
+    assert found['onnx'].keys()=={'kilobytes','integers','float32','ms','fp_ms','faster','top1'} and f"{found['onnx']['faster']:.1f} times as fast" in out
+    assert 'kB, 18 of 20 layers in integers\n' in out and '--integer' not in out
     assert f"is right on {found['onnx']['top1']:.2f} % and takes" in (run/'report.html').read_text()
     assert abs(found['onnx']['top1']-found['top1'])<=.5 and abs(found['onnx']['kilobytes']-(there/'whole.onnx').stat().st_size/1e3)<.1
     assert json.loads((run/'config.json').read_text())['integer'] is True and open_run(run)[2].policy.outputs==8
     assert main('export whole --out whole.onnx'.split())==0
-    assert json.loads((run/'result.json').read_text())['onnx'].keys()=={'kilobytes'}
+    assert json.loads((run/'result.json').read_text())['onnx'].keys()=={'kilobytes','integers','float32'}
     assert 'times as fast' not in (run/'report.html').read_text()
+    assert main('finetune whole --steps 1 --out tuned'.split())==0 and main('export tuned --out tuned.onnx'.split())==0
+    out = capsys.readouterr().out; assert '18 of 20 layers in integers\n' in out and '--integer' not in out # a tuned network is what it was
+
+def test_export_says_how_little_is_in_integers(there, capsys, monkeypatch):
+    "A policy as in the papers: the file's own operators bear the number out, and the way to more is named"
+    monkeypatch.chdir(there); assert main('export run --out few.onnx'.split())==0
+    nodes = onnx.load('few.onnx').graph.node; users = {i:n for n in nodes for i in n.input}; numbers = {n.output[0] for n in nodes if n.op_type=='DequantizeLinear'}
+    def codes(n): user = users.get(n.output[0]); return user is not None and (user.op_type=='QuantizeLinear' or user.op_type in ('Relu','Clip') and codes(user))
+    own = sum(n.input[0] in numbers and codes(n) for n in nodes if n.op_type in ('Conv','Gemm')); out = capsys.readouterr().out
+    assert f'kB, {own} of 20 layers in integers\nmore are in a network that was quantized with --integer' in out and 0<own<12
 
 def test_packed_file_is_the_run_s(there):
     net = pretrained('resnet20-digits'); x = torch.randn(4,1,16,16)

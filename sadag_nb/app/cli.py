@@ -217,12 +217,15 @@ def evaluate(run:str, data:str, batch:int, device:str|None, model:str|None): # a
     print('{model} {bits} by ONNX Runtime: {top1:.2f} % of {images} images'.format(**evaluate_onnx(run, data, batch)))
 
 def export(run:str, out:str, opset:int|None, measure:bool, model:str|None): # as of `run_export`
-    "Write a run's network to a file, and print its size, and what was measured"
+    "Write a run's network to a file, and print its size, how much of it computes in integers, and what was measured"
     from sadag_nb.app.pipeline import run_export
-    path = run_export(run, out, opset, measure, model); print(f'{path}: {path.stat().st_size/1e3:.0f} kB')
-    if measure:
-        from sadag_nb.core import Run
-        told(Run.open(run))
+    path = run_export(run, out, opset, measure, model); size = f'{path}: {path.stat().st_size/1e3:.0f} kB'
+    if path.suffix!='.onnx': return print(size)
+    from sadag_nb.app.report import integer_share
+    from sadag_nb.core import Run
+    found = Run.open(run); print(f"{size}, {integer_share(found.result['onnx'])}")
+    if not found.config.get('integer'): print('more are in a network that was quantized with --integer, and with --symmetric those of 8 bits, too')
+    if measure: told(found)
 
 # %% ../../nbs/app/72_cli.ipynb #d2929de0
 def demo_options(p):

@@ -23,7 +23,7 @@ from ..models.zoo import pretrained
 from ..models.datasets import agreement, calibration, loader, open_images, top1
 from ..graph.trace import answer, fold, shape_of, trace
 from ..graph.probe import probe, shifted
-from ..deploy.onnx import OnnxNetwork, by_turns, export_onnx
+from ..deploy.onnx import OnnxNetwork, by_turns, computed, export_onnx
 from ..quant.policy import Policy
 from ..quant.prepare import load_quantized, prepare, save_quantized
 from ..quant.reconstruct import check_views, checked_images, quantize
@@ -345,7 +345,8 @@ def run_finetune(run:str, # folder of a quantize or finetune command
     test = open_labelled(data, net.card) if data else None; x = open_calibration(images or run, net.card, n, seed)
     source = renewing(net, x, recipe, how, seed, device)
     with working(out, net, dict(weights=c['weights'], input=c['input']), command='finetune', model=model or c['model'], run=str(run),
-                 start_sha256=weights_sha256(qmodel), bits=bits, layers=layers, images=images or str(run), n=len(x), images_sha256=_digest(x),
+                 start_sha256=weights_sha256(qmodel), bits=bits, layers=layers,
+                 symmetric=c.get('symmetric'), integer=c.get('integer'), images=images or str(run), n=len(x), images_sha256=_digest(x),
                  recipe=recipe, seed=seed, **asdict(how)) as new:
         if test is not None: new.record(start_top1=top1(qmodel, loader(test, net.card), device))
         save_tensors(new.file('images.safetensors'), {'images':x})
@@ -370,8 +371,8 @@ def run_export(run:str, # run folder
     found,net,qmodel = open_run(run, model); test = open_labelled(found.result['data'], net.card) if measure and 'data' in found.result else None
     if kind=='.safetensors': save_quantized(qmodel, out, card=json.dumps(asdict(net.card)))
     else:
-        size = export_onnx(qmodel, out, opset).stat().st_size/1e3
-        with locked(found.path): found.record(onnx=dict(kilobytes=size, **measured(found, net, out, test) if measure else {})); run_report(found)
+        size = export_onnx(qmodel, out, opset).stat().st_size/1e3; counts = {k:len(v) for k,v in computed(out).items()}
+        with locked(found.path): found.record(onnx=dict(kilobytes=size, **counts, **measured(found, net, out, test) if measure else {})); run_report(found)
     return Path(out)
 
 # %% ../../nbs/app/70_pipeline.ipynb #fa3917eb

@@ -7,8 +7,8 @@ __all__ = ['BLUE', 'ORANGE', 'GREEN', 'RED', 'PURPLE', 'INK', 'STYLE', 'CSS', 'P
            'svg', 'png', 'visible', 'images_figure', 'latest', 'stage', 'terms', 'mean_curve', 'panels', 'logarithmic',
            'losses_figure', 'units_figure', 'reconstruction_figure', 'histogram', 'histogram_rows', 'histograms_figure',
            'accuracy_figure', 'page', 'table', 'figure', 'demo_verdict', 'demo_table', 'verdict', 'alike', 'smaller',
-           'served', 'facts', 'settings', 'first_images', 'plots', 'images_section', 'run_sections', 'front_section',
-           'sharpness_sections', 'demo_sections', 'run_report']
+           'served', 'integer_share', 'facts', 'settings', 'first_images', 'plots', 'images_section', 'run_sections',
+           'front_section', 'sharpness_sections', 'demo_sections', 'run_report']
 
 # %% ../../nbs/app/71_report.ipynb #e21dd268
 import base64, functools, io, itertools, json
@@ -333,7 +333,12 @@ def served(result:dict) -> str:
     right = f", is right on {o['top1']:.2f} %" if 'top1' in o else ''
     quick = (f" and takes {o['ms']:.2f} ms an image in ONNX Runtime on one thread, full precision {o['fp_ms']:.2f} ms: "
              f"{o['faster']:.1f} times as fast") if 'ms' in o else ''
-    return f" The exported ONNX file has {o['kilobytes']:.1f} kB{right}{quick}."
+    return f" The exported ONNX file has {o['kilobytes']:.1f} kB, computes {integer_share(o)}{right}{quick}."
+
+def integer_share(onnx:dict # what the run recorded of its ONNX file
+                 ) -> str:
+    "How much of an exported file computes in integers"
+    return f"{onnx['integers']} of {onnx['integers']+onnx['float32']} layers in integers"
 
 # %% ../../nbs/app/71_report.ipynb #246ff4f4
 FACTS = dict(fp_top1=('top-1, full precision','{:.2f} %'), start_top1=('top-1, before fine-tuning','{:.2f} %'),

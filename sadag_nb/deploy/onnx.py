@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WRITERS', 'FEW', 'MEAN', 'RESHAPES', 'OPSETS', 'NUMBERS', 'Value', 'Writer', 'writes', 'unsupported', 'writer_of',
            'code_limits', 'Blocks', 'blocks', 'block_side', 'integers_of', 'reads_codes', 'as_written', 'write_graph',
-           'export_onnx', 'ort_session', 'OnnxNetwork', 'runtime_codes', 'compare', 'by_turns']
+           'export_onnx', 'computed', 'ort_session', 'OnnxNetwork', 'runtime_codes', 'compare', 'by_turns']
 
 # %% ../../nbs/deploy/61_onnx.ipynb #aed54d4f
 import json, math, operator, time
@@ -422,18 +422,25 @@ def export_onnx(model:fx.GraphModule, # from `prepare`, `quantize`, `load_quanti
     graph = as_written(model); w = write_graph(graph)
     import onnx
     proto = _proto(w, _opset(w, opset))
-    onnx.helper.set_model_props(proto, {k:json.dumps(v) for k,v in _notes(graph).items()})
+    onnx.helper.set_model_props(proto, {k:json.dumps(v) for k,v in _notes(w).items()})
     try: onnx.checker.check_model(proto, full_check=True)
     except Exception as e:
         raise ModelError(f"onnx {onnx.__version__} does not accept the network: {first_line(e)}") from None
     with writing(path) as tmp: tmp.write_bytes(proto.SerializeToString())
     return Path(path)
 
-def _notes(graph:fx.GraphModule) -> dict:
-    "What the file's metadata says: shape, and the policy and the card where there are some"
-    card,policy = getattr(graph,'card',None),getattr(graph,'policy',None)
-    notes = dict(shape=graph.shape, card=card and asdict(card), policy=policy and policy.as_dict())
+def _notes(w:Writer) -> dict:
+    "What the file's metadata says: shape, and, where there are some, the card, the policy, and which layers compute in what"
+    card,policy = getattr(w.graph,'card',None),getattr(w.graph,'policy',None); computed:dict = dict(integers=[], float32=[])
+    for node in nodes_of(w.graph, Layer): computed['integers' if node in w.integers else 'float32'].append(node.target)
+    notes = dict(shape=w.graph.shape, card=card and asdict(card), policy=policy and policy.as_dict(), computed=policy and computed)
     return {k:v for k,v in notes.items() if v}
+
+def computed(path) -> dict[str,list]: # integers, float32: names of layers, a call each
+    "Which layers of an exported quantized network the file computes in integers, and which in float32"
+    import onnx
+    with reading(path, 'give a file that sadag export wrote'):
+        return json.loads({p.key:p.value for p in onnx.load(path, load_external_data=False).metadata_props}['computed'])
 
 # %% ../../nbs/deploy/61_onnx.ipynb #be6c3520
 NUMBERS = 2**28 # that a tensor of a network may have, for one image
