@@ -333,7 +333,8 @@ def served(result:dict) -> str:
     right = f", is right on {o['top1']:.2f} %" if 'top1' in o else ''
     quick = (f" and takes {o['ms']:.2f} ms an image in ONNX Runtime on one thread, full precision {o['fp_ms']:.2f} ms: "
              f"{o['faster']:.1f} times as fast") if 'ms' in o else ''
-    return f" The exported ONNX file has {o['kilobytes']:.1f} kB, computes {integer_share(o)}{right}{quick}."
+    whole = f", computes {integer_share(o)}" if 'integers' in o else ''
+    return f" The exported ONNX file has {o['kilobytes']:.1f} kB{whole}{right}{quick}."
 
 def integer_share(onnx:dict # what the run recorded of its ONNX file
                  ) -> str:
