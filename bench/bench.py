@@ -11,7 +11,7 @@ import argparse, json, math, statistics, subprocess, sys, time
 from pathlib import Path
 import torch
 from sadag_nb.app.cli import BUDGETS
-from sadag_nb.core import fast_dtype, peak_mib, seeded, versions, write_text
+from sadag_nb.core import fast_dtype, peak_mib, processor, seeded, versions, write_text
 from sadag_nb.graph.probe import SwingConv2d
 from sadag_nb.graph.trace import fold, trace
 from sadag_nb.graph.units import cut, units
@@ -151,8 +151,7 @@ def by_turns(names, turns, n, steps):
 
 def setting():
     "What ratios depend on besides the code"
-    name = getattr(torch.cpu, 'get_capabilities', dict)().get('cpu_name', 'unknown')
-    return dict(processor=name, threads=torch.get_num_threads(), format=str(fast_dtype('cpu')).removeprefix('torch.'))
+    return dict(processor=processor(), threads=torch.get_num_threads(), format=str(fast_dtype('cpu')).removeprefix('torch.'))
 
 
 def regressions(new, old, allowed=.15):

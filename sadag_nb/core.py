@@ -7,8 +7,8 @@ __all__ = ['HALVINGS', 'PART', 'LOCK', 'import_torchvision', 'SadagError', 'Mode
            'DataError', 'RunError', 'Diverged', 'OutOfMemory', 'at_least', 'first_line', 'nearest_name', 'warn',
            'reading', 'generator', 'seeded', 'default_device', 'fast_dtype', 'autocast', 'frozen', 'peak_mib',
            'memory_mib', 'within_memory', 'keep_memory', 'laid_out', 'Progress', 'Watched', 'steadily', 'writing',
-           'sha256_of', 'write_text', 'save_tensors', 'load_tensors', 'locked', 'own_traces', 'versions', 'Run',
-           'read_json']
+           'sha256_of', 'write_text', 'save_tensors', 'load_tensors', 'locked', 'own_traces', 'versions', 'processor',
+           'Run', 'read_json']
 
 # %% ../nbs/00_core.ipynb #09f392eb
 import ctypes, difflib, hashlib, json, math, os, platform, re, sys, tempfile, time, warnings
@@ -297,6 +297,10 @@ def versions() -> dict:
     found = {n:_version(n) for n in names}
     return dict(found, python=platform.python_version(), machine=platform.machine(), threads=torch.get_num_threads())
 
+def processor() -> str:
+    "The processor's name, as far as it is known: sums in floating point depend on it, and times"
+    return getattr(torch.cpu, 'get_capabilities', dict)().get('cpu_name') or platform.processor() or platform.machine()
+
 def _version(name):
     "Version of an installed distribution, or None"
     try: return metadata.version(name)
@@ -333,6 +337,7 @@ def _row(line:str) -> dict|None:
     try: found = json.loads(line)
     except (ValueError, RecursionError): return None
     return found if isinstance(found, dict) else None
+assert processor() not in ('','unknown')
 
 # %% ../nbs/00_core.ipynb #27c04a3d
 @patch(cls_method=True)

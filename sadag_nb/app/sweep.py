@@ -8,7 +8,7 @@ __all__ = ['REAL', 'SEARCHED', 'SWEEPS', 'STORED', 'ALGORITHM', 'POOL', 'VALIDAT
            'picture', 'machine', 'interval', 'values', 'paired', 'about', 'sweep_table']
 
 # %% ../../nbs/app/75_sweep.ipynb #f4aa34a6
-import hashlib, json, os, platform, shutil, time
+import hashlib, json, os, shutil, time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from tabulate import tabulate
 from torch import Tensor
 from .pipeline import open_device, open_labelled, open_network, weights_sha256
 from .report import visible
-from ..core import (PART, DataError, RunError, SettingError, at_least, load_tensors, locked, memory_mib, nearest_name, read_json, save_tensors, torchvision,
+from ..core import (PART, DataError, RunError, SettingError, at_least, load_tensors, locked, memory_mib, nearest_name, processor, read_json, save_tensors, torchvision,
                            versions, write_text, writing)
 from ..ranks import alone, from_first, owners, rank, world
 from ..graph.probe import features
@@ -271,7 +271,7 @@ def picture(bench:Bench, case:Case, seed:int, file): # to write
 
 def machine(device) -> str:
     "What the figures were computed on"
-    name = torch.cuda.get_device_name(device) if torch.device(device).type=='cuda' else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name(device) if torch.device(device).type=='cuda' else processor()
     return f'{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads'
 
 # %% ../../nbs/app/75_sweep.ipynb #040f7b2d
