@@ -337,7 +337,6 @@ def _row(line:str) -> dict|None:
     try: found = json.loads(line)
     except (ValueError, RecursionError): return None
     return found if isinstance(found, dict) else None
-assert processor() not in ('','unknown')
 
 # %% ../nbs/00_core.ipynb #27c04a3d
 @patch(cls_method=True)
