@@ -299,7 +299,8 @@ def versions() -> dict:
 
 def processor() -> str:
     "The processor's name, as far as it is known: sums in floating point depend on it, and times"
-    return getattr(torch.cpu, 'get_capabilities', dict)().get('cpu_name') or platform.processor() or platform.machine()
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu,'get_capabilities') else {}
+    return known.get('cpu_name') or platform.processor() or platform.machine()
 
 def _version(name):
     "Version of an installed distribution, or None"
