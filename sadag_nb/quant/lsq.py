@@ -6,7 +6,6 @@
 __all__ = ['fake_quantize', 'coin_tosses', 'ActivationQuantizer']
 
 # %% ../../nbs/quant/22_lsq.ipynb #688c2ab3
-from functools import cache
 from typing import Any
 import torch
 from fastcore.basics import patch
@@ -56,9 +55,11 @@ def coin_tosses(x:Tensor) -> Tensor: # float32
 
 _STARTS = 2**20 # places at which a window can begin
 
-@cache
-def _pool(size:int, device) -> Tensor: # tosses, `size` times 2**20
-    return torch.randint(2, (size*_STARTS,), generator=generator('coins')).float().to(device)
+_pools:dict[torch.device,Tensor] = {} # one a device, as long as any call has needed; a longer one begins like a shorter one
+
+def _pool(size:int, device) -> Tensor: # at least `size` times 2**20 tosses
+    if len(_pools.get(device, ()))<size*_STARTS: _pools[device] = torch.randint(2, (size*_STARTS,), generator=generator('coins')).float().to(device)
+    return _pools[device]
 
 # %% ../../nbs/quant/22_lsq.ipynb #fc0e7432
 class ActivationQuantizer(nn.Module):
