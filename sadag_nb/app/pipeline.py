@@ -23,7 +23,7 @@ from ..models.zoo import pretrained
 from ..models.datasets import agreement, calibration, loader, open_images, top1
 from ..graph.trace import answer, fold, shape_of, trace
 from ..graph.probe import probe, shifted
-from ..deploy.onnx import OnnxNetwork, by_turns, computed, export_onnx
+from ..deploy.onnx import OnnxNetwork, by_turns, computed_in, export_onnx
 from ..quant.policy import Policy
 from ..quant.prepare import load_quantized, prepare, save_quantized
 from ..quant.reconstruct import check_views, checked_images, quantize
@@ -371,7 +371,7 @@ def run_export(run:str, # run folder
     found,net,qmodel = open_run(run, model); test = open_labelled(found.result['data'], net.card) if measure and 'data' in found.result else None
     if kind=='.safetensors': save_quantized(qmodel, out, card=json.dumps(asdict(net.card)))
     else:
-        size = export_onnx(qmodel, out, opset).stat().st_size/1e3; counts = {k:len(v) for k,v in computed(out).items()}
+        size = export_onnx(qmodel, out, opset).stat().st_size/1e3; counts = {k:len(v) for k,v in computed_in(out).items()}
         with locked(found.path): found.record(onnx=dict(kilobytes=size, **counts, **measured(found, net, out, test) if measure else {})); run_report(found)
     return Path(out)
 

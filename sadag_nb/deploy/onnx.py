@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WRITERS', 'FEW', 'MEAN', 'RESHAPES', 'OPSETS', 'NUMBERS', 'Value', 'Writer', 'writes', 'unsupported', 'writer_of',
            'code_limits', 'Blocks', 'blocks', 'block_side', 'integers_of', 'reads_codes', 'as_written', 'write_graph',
-           'export_onnx', 'computed', 'ort_session', 'OnnxNetwork', 'runtime_codes', 'compare', 'by_turns']
+           'export_onnx', 'computed_in', 'ort_session', 'OnnxNetwork', 'runtime_codes', 'compare', 'by_turns']
 
 # %% ../../nbs/deploy/61_onnx.ipynb #aed54d4f
 import json, math, operator, time
@@ -436,7 +436,7 @@ def _notes(w:Writer) -> dict:
     notes = dict(shape=w.graph.shape, card=card and asdict(card), policy=policy and policy.as_dict(), computed=policy and computed)
     return {k:v for k,v in notes.items() if v}
 
-def computed(path) -> dict[str,list]: # integers, float32: names of layers, a call each
+def computed_in(path) -> dict[str,list]: # integers, float32: names of layers, a call each
     "Which layers of an exported quantized network the file computes in integers, and which in float32"
     import onnx
     with reading(path, 'give a file that sadag export wrote'):
