@@ -248,7 +248,7 @@ def finetune_options(p):
     p.opt('--lr', .01, 'learning rate of the weights, in steps of their grid', metavar='RATE')
     p.add_argument('--saq', nargs='?', type=int, const=3, metavar='CASE', help='sharpness-aware steps: 1 perturbs in front of the quantizer, 2 behind '
                    'it by the slope in front, 3 by the slope behind it (without a number: 3; default: plain steps)')
-    p.opt('--rho', .35, 'radius of the perturbation, in the units of the weights', metavar='RHO')
+    p.opt('--rho', .05, 'radius of the perturbation, in the units of the weights', metavar='RHO')
     p.opt('--every', 1, 'only one step in so many is sharpness-aware')
     p.opt('--renew', 0, 'new images every so many steps; 0: the same throughout')
     p.opt('--recipe', None, 'with --renew: how the new images are synthesized; `sadag recipes` lists the names', metavar='NAME')

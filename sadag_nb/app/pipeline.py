@@ -332,7 +332,7 @@ def renewing(net:nn.Module, x:Tensor, recipe:str|None, how:Tuning, seed:int, dev
 # %% ../../nbs/app/70_pipeline.ipynb #ae261b15
 def run_finetune(run:str, # folder of a quantize or finetune command
                  out:str, images:str|None=None, # see `open_calibration`; by default the run's own
-                 steps:int=300, batch:int=32, lr:float=.01, saq:int|None=None, rho:float=.35, every:int=1, renew:int=0, views:int=4, # see `Tuning`
+                 steps:int=300, batch:int=32, lr:float=.01, saq:int|None=None, rho:float=.05, every:int=1, renew:int=0, views:int=4, # see `Tuning`
                  recipe:str|None=None, # of renewed images
                  data:str|None=None, # labelled images to measure accuracy on
                  n:int=128, # real images drawn

@@ -389,9 +389,9 @@ add_sweep(Sweep('views', 'Mirror images of the calibration images', (*_viewed('s
 def _tuned(name, nearest=False, **how): return Case(name, 'sadag', finetune=Tuning(**how), nearest=nearest)
 
 add_sweep(Sweep('finetune', 'Fine-tuning after reconstruction, plain and sharpness-aware', (
-    Case('reconstructed','sadag'), _tuned('plain'), _tuned('plain, rate 0.001', lr=.001), _tuned('SAQ', saq=3), _tuned('SAQ, every 4th step', saq=3, every=4),
-    _tuned('case 1', saq=1), _tuned('case 2', saq=2), _tuned('plain from nearest', nearest=True),
-    _tuned('SAQ from nearest', nearest=True, saq=3)), ('w2a2','w4a4')))
+    Case('reconstructed','sadag'), _tuned('plain'), _tuned('SAQ', saq=3), _tuned('SAQ, radius 0.35', saq=3, rho=.35),
+    _tuned('every 4th step, 0.35', saq=3, every=4, rho=.35), _tuned('case 1, 0.35', saq=1, rho=.35), _tuned('case 2, 0.35', saq=2, rho=.35),
+    _tuned('plain from nearest', nearest=True), _tuned('SAQ from nearest', nearest=True, saq=3)), ('w2a2','w4a4')))
 
 # %% ../../nbs/app/75_sweep.ipynb #a7c1e0d6
 add_sweep(Sweep('confirm', 'The best recipe of a search', (Case('sadag','sadag'), Case('genie','genie'), Case('winner',SEARCHED),

@@ -44,7 +44,7 @@ class Tuning:
     batch: int = 32       # images a step
     lr: float = .01       # of the weights, in steps of their grid
     saq: int|None = None  # case of SAQ; None: plain
-    rho: float = .35      # SAQ's radius
+    rho: float = .05      # SAQ's radius
     every: int = 1        # one step in so many is SAQ's
     renew: int = 0        # new images every so many steps; 0: the same throughout
     views: int = 4        # of each image, see `mirrored`
@@ -126,7 +126,7 @@ def _reporter(how:Tuning, log) -> Callable:
     return report
 
 # %% ../../nbs/train/57_finetune.ipynb #c0e27830
-def _learn(student:nn.Module, how:Tuning, lesson:Callable, seed:int, log, file:Path|None, made:str):
+def _learn(student:nn.Module, how:Tuning, lesson:Callable, seed:int, log, file:Path|None, made:str) -> tuple: # the last set
     "All steps, or those that the state in `file` leaves; `lesson`: number of a set -> images and what the teacher says of them"
     opt,k = _optimizer(student, how),None; made = f'{how}, {made}'; start = _resume(file, student, opt, made)
     report = _reporter(how, log)
@@ -138,11 +138,26 @@ def _learn(student:nn.Module, how:Tuning, lesson:Callable, seed:int, log, file:P
             if (i+1)%(SAVED//2)==0 or i==0 or i==how.steps-1: report(i, terms)
             if (i+1)%SAVED==0 and file: _save(file, i+1, student, opt, made)
     if not all(p.isfinite().all() for p in student.parameters()): raise Diverged('weights or steps that are no numbers')
+    return (x,said) if k is not None else lesson(_set_number(how.steps-1, how)) # all steps were done before
 
 def _made(model:fx.GraphModule, before:dict, net:nn.Module, images, seed:int) -> str:
     "What decides a state besides how it learns, as text; `before`: the student's state at the start"
     given = {} if callable(images) else {'images':images}
     return f'seed {seed}, {model.policy}, networks {sha256_of(before)} {sha256_of(net.state_dict())}, images {sha256_of(given)}'
+
+# %% ../../nbs/train/57_finetune.ipynb #c0e27832
+@torch.no_grad()
+def _loss(student:nn.Module, x:Tensor, said:Reading) -> Tensor:
+    "The loss on all of `x`"
+    y = [student(b) for b in x.split(256)]; logits,seen = (torch.cat([getattr(r,k) for r in y]) for k in ('logits','features'))
+    return distillation(logits, said.logits)+feature_error(seen, said.features)
+
+def _check_learnt(student:nn.Module, before:dict, x:Tensor, said:Reading):
+    "`Diverged` if the student answers far worse than with the state `before`, and not much better than one that says the same of all images"
+    after = {k:v.clone() for k,v in student.state_dict().items()}; new = _loss(student, x, said)
+    student.load_state_dict(before); old = _loss(student, x, said); student.load_state_dict(after)
+    same = sum(f(v.mean(0).expand_as(v), v) for f,v in ((distillation,said.logits),(feature_error,said.features)))
+    if new>max(2*old, .25*same): raise Diverged(f'a loss of {new:.3g} in the end, {old:.3g} at the start')
 
 # %% ../../nbs/train/57_finetune.ipynb #c0e27831
 def finetune(model:fx.GraphModule, # from `prepare`, `reconstruct` or `load_quantized`; changed in place
@@ -163,7 +178,8 @@ def finetune(model:fx.GraphModule, # from `prepare`, `reconstruct` or `load_quan
     def attempt(pace):
         student.load_state_dict(before)
         file = Path(save)/f'state-{pace:g}.safetensors' if save else None
-        _learn(student, replace(how, lr=pace*how.lr, rho=pace*how.rho), lesson, seed, log, file, made)
+        last = _learn(student, replace(how, lr=pace*how.lr, rho=pace*how.rho), lesson, seed, log, file, made)
+        _check_learnt(student, before, *last)
     steadily(attempt, 'fine-tuning', log)
     model.load_state_dict(student.state_dict())
     settle(model.requires_grad_(False))
