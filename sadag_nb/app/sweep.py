@@ -341,7 +341,7 @@ add_sweep(Sweep('table3', 'ImageNet', _published(*({k:v for m,*sides in _IMAGENE
 _COUNTS = ((128,47.17,47.54),(256,50.46,51.25),(512,52.79,53.19),(1024,53.74,54.51))
 add_sweep(Sweep('table4', 'Number of images (the paper: ResNet-18, ImageNet)', tuple(
     Case(f'{recipe} {n}, batch {batch or n//32}', recipe, n=n, unit_batch=batch or n//32,
-         published={} if batch else {'w2a2':v})
+         published={'w2a2':v} if batch in (None,n//32) else {})
     for batch in (32,None) for n,*vs in _COUNTS if batch or n<1024 for recipe,v in zip(('genie','sadag'),vs)), ('w2a2',)))
 
 def _weighted(term:str, weight:float, recipe:str='sadag') -> Recipe:
