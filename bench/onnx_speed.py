@@ -9,8 +9,7 @@ import argparse, json, statistics, tempfile
 from importlib.metadata import version
 from pathlib import Path
 import torch
-from bench import setting
-from sadag_nb.core import versions, write_text
+from sadag_nb.core import processor, versions, write_text
 from sadag_nb.deploy.onnx import OnnxNetwork, by_turns, export_onnx
 from sadag_nb.graph.trace import trace
 from sadag_nb.models.zoo import pretrained
@@ -84,7 +83,7 @@ def main():
         print(name, tabulate([dict(file=k, **v) for k, v in found[name].items()], headers='keys', floatfmt='.2f'), sep='\n', flush=True)
     tools = {name: version(name) for name in ('onnx', 'onnxruntime')}
     out = a.out or ('build/quick-onnx_speed.json' if a.quick else 'bench/onnx_results.json')
-    write_text(out, json.dumps(dict(networks=found, repeats=repeats, processor=setting()['processor'], versions=dict(versions(), **tools)), indent=1))
+    write_text(out, json.dumps(dict(networks=found, repeats=repeats, processor=processor(), versions=dict(versions(), **tools)), indent=1))
     print('written to', out)
 
 

@@ -83,12 +83,16 @@ def _lesson(images, k:int, views:int, model, teacher) -> tuple[Tensor,Reading]:
     return x, Reading(torch.cat([r.logits for r in said]), torch.cat([r.features for r in said]), [], [], [])
 
 # %% ../../nbs/train/57_finetune.ipynb #997cc1fa
+def _terms(logits:Tensor, seen:Tensor, said:Reading) -> tuple[Tensor,Tensor]: # (n, classes), (n, d); KL and error of the features
+    "What the student is taught by"
+    return distillation(logits, said.logits),feature_error(seen, said.features)
+
 def _step(i:int, student, opt:SAM, x:Tensor, said:Reading, how:Tuning, seed:int) -> dict: # the terms at the first pass
     "Step `i`"
     idx = torch.randint(len(x), (min(how.batch,len(x)),), generator=generator(seed,'finetune',i)).to(x.device, non_blocking=True); terms = {}
     def closure():
         opt.zero_grad(); y = student(x[idx])
-        kl,error = distillation(y.logits, said.logits[idx]),feature_error(y.features, said.features[idx])
+        kl,error = _terms(y.logits, y.features, said._replace(logits=said.logits[idx], features=said.features[idx]))
         (kl+error).backward(); terms.setdefault('kl', kl.detach()); terms.setdefault('features', error.detach())
         return kl+error
     _set_rates(opt, i/how.steps); opt.step(closure)
@@ -149,15 +153,15 @@ def _made(model:fx.GraphModule, before:dict, net:nn.Module, images, seed:int) ->
 @torch.no_grad()
 def _loss(student:nn.Module, x:Tensor, said:Reading) -> Tensor:
     "The loss on all of `x`"
-    y = [student(b) for b in x.split(256)]; logits,seen = (torch.cat([getattr(r,k) for r in y]) for k in ('logits','features'))
-    return distillation(logits, said.logits)+feature_error(seen, said.features)
+    y = [student(b) for b in x.split(256)]; kl,error = _terms(torch.cat([r.logits for r in y]), torch.cat([r.features for r in y]), said)
+    return kl+error
 
 def _check_learnt(student:nn.Module, before:dict, x:Tensor, said:Reading):
     "`Diverged` if the student answers far worse than with the state `before`, and not much better than one that says the same of all images"
     after = {k:v.clone() for k,v in student.state_dict().items()}; new = _loss(student, x, said)
     student.load_state_dict(before); old = _loss(student, x, said); student.load_state_dict(after)
-    same = sum(f(v.mean(0).expand_as(v), v) for f,v in ((distillation,said.logits),(feature_error,said.features)))
-    if new>max(2*old, .25*same): raise Diverged(f'a loss of {new:.3g} in the end, {old:.3g} at the start')
+    kl,error = _terms(said.logits.mean(0).expand_as(said.logits), said.features.mean(0).expand_as(said.features), said)
+    if new>max(2*old, .25*(kl+error)): raise Diverged(f'a loss of {new:.3g} in the end, {old:.3g} at the start')
 
 # %% ../../nbs/train/57_finetune.ipynb #c0e27831
 def finetune(model:fx.GraphModule, # from `prepare`, `reconstruct` or `load_quantized`; changed in place
