@@ -1,46 +1,58 @@
 """Speed of two ranks against one, each with one thread: python bench/scaling.py [--quick] [--out FILE]
 
-Synthesis: batches of 128 images of ResNet-20's CIFAR shape, as many for two ranks as for one; reconstruction: all units, 32
-images a step, the same batch parted. Two processes are started each time, and the shortest of a few times taken; the first
-work of a process, compiling and warming up, is apart. Nothing else may run on the machine meanwhile."""
+Synthesis: batches of 128 images of ResNet-20's CIFAR shape, as many for two ranks as for one. Reconstruction: the steps of all units,
+32 images each, the same batch parted; of that network, whose steps are short, and of ResNet-18 at 224 x 224 with random weights. Two
+processes are started each time, and the shortest of a few times taken; a first small piece of work, which warms up, is apart.
+Nothing else may run on the machine meanwhile."""
 import argparse, json, os, subprocess, sys, tempfile, time
 from pathlib import Path
+from unittest.mock import patch
 import torch
-from sadag_nb.core import versions, write_text
+import sadag_nb.quant.reconstruct as module
+from sadag_nb.core import processor, versions, write_text
 from sadag_nb.graph.trace import trace
 from sadag_nb.models.zoo import pretrained
 from sadag_nb.quant.prepare import prepare
-from sadag_nb.quant.reconstruct import reconstruct
 from sadag_nb.ranks import from_first, joined, rank, torchrun
 from sadag_nb.synth.synthesize import synthesize
 from tabulate import tabulate
 
-EXPECTED = {'synthesis': 1.8, 'reconstruction': 1.6}  # what two ranks should gain
+EXPECTED = {'synthesis': 1.8, 'reconstruction': 1.6, 'reconstruction, ResNet-18': 1.6}  # what two ranks should gain
+SMALL, LARGE = 'resnet20-cifar10', 'torchvision:resnet18'
 
 
-def jobs(net, quick):
-    "What is timed, by name"
-    batch, steps, unit_steps, n = (8, 3, 2, 32) if quick else (128, 24, 200, 128)
-    x = torch.randn(n, *net.card.shape, generator=torch.Generator().manual_seed(0))
-    return {'synthesis': lambda: synthesize(net, 'sadag', n=2 * batch, batch=batch, steps=steps, device='cpu'),
-            'reconstruction': lambda: reconstruct(prepare(trace(net), 'w4a4'), x, unit_steps, 32)}
+def synthesis(net, batch, steps):
+    "Seconds of making as many batches as there may be ranks"
+    from_first(bool); start = time.perf_counter()
+    synthesize(net, 'sadag', n=2 * batch, batch=batch, steps=steps, device='cpu'); from_first(bool)
+    return time.perf_counter() - start
 
 
-def seconds(job, repeats):
-    "Shortest time of a job, from all ranks ready to all done"
-    def once():
-        from_first(bool); start = time.perf_counter(); job(); from_first(bool)
-        return time.perf_counter() - start
-    return min(once() for _ in range(repeats))
+def reconstruction(net, n, steps):
+    "Seconds of the steps of all units; of a unit that begins again, those of the last time"
+    spent, learn = {}, module._learn
+    def timed(unit, *rest):
+        start = time.perf_counter(); rows = learn(unit, *rest); spent[unit.name] = time.perf_counter() - start
+        return rows
+    with patch.object(module, '_learn', timed):
+        module.reconstruct(prepare(trace(net), 'w4a4'), torch.randn(n, *net.card.shape, generator=torch.Generator().manual_seed(0)), steps, 32)
+    return sum(spent.values())
+
+
+def jobs(quick):
+    "What is timed, by name: a function, its arguments, and how often"
+    small = pretrained(SMALL); large = small if quick else pretrained(LARGE, 'random')
+    if quick: return {'synthesis': (synthesis, (small, 8, 4), 1), **{k: (reconstruction, (small, 32, 2), 1) for k in EXPECTED if k != 'synthesis'}}
+    return {'synthesis': (synthesis, (small, 128, 16), 2), 'reconstruction': (reconstruction, (small, 128, 100), 2),
+            'reconstruction, ResNet-18': (reconstruction, (large, 32, 8), 1)}
 
 
 def worker(out, quick):
     "What each rank does"
     torch.set_num_threads(1)
     with joined():
-        net = pretrained('resnet20-cifar10')
-        for job in jobs(net, True).values(): job()
-        found = {name: seconds(job, 1 if quick else 3) for name, job in jobs(net, quick).items()}
+        for job, arguments, _ in jobs(True).values(): job(*arguments) # warms up
+        found = {name: min(job(*arguments) for _ in range(times)) for name, (job, arguments, times) in jobs(quick).items()}
         if rank() == 0: write_text(out, json.dumps(found))
 
 
@@ -65,7 +77,7 @@ def main():
     print(tabulate([(name, one[name], two[name], found[name], EXPECTED[name]) for name in one],
                    ('', '1 rank, s', '2 ranks, s', 'ratio', 'expected at least'), floatfmt='.2f'))
     out = a.out or ('build/quick-scaling.json' if a.quick else 'bench/scaling.json')
-    write_text(out, json.dumps(dict(ratios=found, seconds={'1': one, '2': two}, expected=EXPECTED, cores=os.cpu_count(), versions=versions()), indent=1))
+    write_text(out, json.dumps(dict(ratios=found, seconds={'1': one, '2': two}, expected=EXPECTED, processor=processor(), cores=os.cpu_count(), versions=versions()), indent=1))
     print('written to', out)
 
 

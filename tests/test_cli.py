@@ -6,7 +6,7 @@ import commands
 from commands import SADAG, told
 from sadag_nb.app.cli import BUDGETS, main, parser, spent
 
-VERBS = 'demo synthesize quantize finetune evaluate export report sweep sweeps search recipes version'.split()
+VERBS = 'demo synthesize quantize layers finetune evaluate export report sweep sweeps search recipes version'.split()
 TINY = '--n 8 --steps 4'.split()
 MODEL = '--model resnet20-digits'.split()
 
@@ -71,6 +71,13 @@ def test_defaults_are_the_library_s(command, module, name):
 def test_budget_fills_what_is_not_given():
     options = spent(vars(parser().parse_args('quantize --model m --out o --budget fast --n 7'.split())))
     assert {k:options[k] for k in BUDGETS['fast']}==BUDGETS['fast']|dict(n=7) and 'budget' not in options
+
+def test_layers(tmp_path):
+    "Names, and the bits that a policy gives; a wrong name is told"
+    lines = [l.split() for l in sadag('layers', *MODEL, '--bits', 'w2a4', '--layer', 'layer2.*=w3a5', cwd=tmp_path).splitlines()]
+    bits = {l[0]:tuple(l[-2:]) for l in lines[2:]}
+    assert len(bits)==20 and (bits['conv1'],bits['layer1.0.conv2'],bits['layer2.1.conv1'],bits['linear'])==(('8','–'),('2','4'),('3','5'),('8','8'))
+    assert sadag('layers', *MODEL, '--layer', 'layer9=w3a5', cwd=tmp_path, status=2)==''
 
 def test_recipes_sweeps_and_version(tmp_path):
     text = sadag('recipes', cwd=tmp_path)

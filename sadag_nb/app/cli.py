@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['BUDGETS', 'DATA', 'VERBS', 'SHARED', 'Parser', 'shape', 'layer', 'rung', 'out_option', 'resume_option',
-           'machine_options', 'thread_options', 'model_options', 'code_option', 'spent', 'synthesis_options',
-           'views_option', 'quantize_options', 'auto_options', 'told', 'telling', 'recipes', 'sweeps', 'sweep',
-           'search', 'examined', 'report', 'version', 'evaluate', 'export', 'demo_options', 'finetune_options',
-           'evaluate_options', 'export_options', 'sweep_options', 'search_options', 'report_options', 'parser', 'main',
-           'failed']
+           'machine_options', 'thread_options', 'network_options', 'model_options', 'code_option', 'spent',
+           'synthesis_options', 'views_option', 'quantize_options', 'layer_option', 'auto_options', 'told', 'telling',
+           'recipes', 'layers', 'sweeps', 'sweep', 'search', 'examined', 'report', 'version', 'evaluate', 'export',
+           'demo_options', 'layers_options', 'finetune_options', 'evaluate_options', 'export_options', 'sweep_options',
+           'search_options', 'report_options', 'parser', 'main', 'failed']
 
 # %% ../../nbs/app/72_cli.ipynb #ef3e33a8
 import argparse, re, sys
@@ -68,8 +68,8 @@ def thread_options(p):
     "The option that says how many threads to use"
     p.opt('--threads', None, 'processor threads (default: one a core)', type=int)
 
-def model_options(p):
-    "Options of every command that opens a network and writes a run"
+def network_options(p):
+    "Options that say which network"
     p.opt('--model', None, 'resnet20-digits, resnet20-cifar10, resnet32-cifar10, …, torchvision:resnet18, or '
           'path/to/file.py:factory', required=True, metavar='NAME')
     p.opt('--weights', None, 'weights file (.safetensors, .pt, .pth); for torchvision also DEFAULT, which downloads, or '
@@ -77,7 +77,10 @@ def model_options(p):
     p.opt('--input', None, 'images of a network of your own: CHANNELSxHEIGHTxWIDTH in pixels, like 3x224x224; pixels go in from 0 to 1 unless the network has a card '
           '(default: as its card says)', type=shape,
           metavar='CxHxW')
-    out_option(p, None, required=True)
+
+def model_options(p):
+    "Options of every command that opens a network and writes a run"
+    network_options(p); out_option(p, None, required=True)
     p.opt('--seed', 0, 'seed of all random numbers')
 
 def code_option(p):
@@ -120,9 +123,7 @@ def quantize_options(p):
           'of which --n are drawn (default: synthesize them in this run)', metavar='PATH')
     p.opt('--bits', 'w4a4', 'bits of weights and activations, 2 to 8, or auto: chosen for each layer within --size, --bitops or '
           '--time; first and last layer keep 8')
-    p.opt('--layer', None, 'other bits for one layer, or those a pattern matches, like layer1.*=w8a8; may be repeated (default: --bits for all)',
-          type=layer, action='append', dest='layers', metavar='NAME=BITS')
-    auto_options(p)
+    layer_option(p); auto_options(p)
     p.add_argument('--symmetric', action='store_true', help='weight codes around zero; with them even 8-bit weights run in integers')
     p.add_argument('--integer', action='store_true', help='round images, and what layers write to additions and the like, to 8 bits too, so that '
                    'the layers of an exported ONNX file run in integers, and fast; with --symmetric the 8-bit ones too')
@@ -132,6 +133,11 @@ def quantize_options(p):
     p.opt('--cache-limit', None, 'GiB of activations kept in memory, what is beyond it on disk (default: half of the memory)',
           type=float, dest='cache_gib', metavar='GIB')
     p.opt('--data', None, DATA+' (default: accuracy is not measured)', metavar='DATA')
+
+def layer_option(p):
+    "The option that gives a layer bits of its own"
+    p.opt('--layer', None, 'other bits for one layer, or those a pattern matches, like layer1.*=w8a8; may be repeated; `sadag layers` lists the names '
+          '(default: --bits for all)', type=layer, action='append', dest='layers', metavar='NAME=BITS')
 
 def auto_options(p):
     "Options of bits that are allocated"
@@ -165,6 +171,11 @@ def recipes():
     "Print each recipe's name, source of images, loss terms and origin"
     from sadag_nb.synth.recipes import recipe_table
     print(recipe_table())
+
+def layers(**options): # those of `network_options` and `layers_options`
+    "Print a network's layers, what they cost and the bits that they get"
+    from sadag_nb.app.pipeline import layer_table
+    print(layer_table(**options))
 
 def sweeps():
     "Print each sweep's name, title, size and cases"
@@ -235,6 +246,12 @@ def demo_options(p):
     p.opt('--steps', 300, 'generator steps')
     p.opt('--unit-steps', 200, 'reconstruction steps a unit')
     p.opt('--seed', 0, 'seed of all random numbers')
+
+def layers_options(p):
+    "Options of layers"
+    network_options(p)
+    p.opt('--bits', 'w4a4', 'bits of weights and activations, 2 to 8; first and last layer keep 8')
+    layer_option(p)
 
 def finetune_options(p):
     "Options of finetune"
@@ -321,6 +338,7 @@ VERBS:dict[str,tuple] = { # what it does, function, options
                    model_options, synthesis_options, machine_options),
     'quantize':   ('quantize a network, on images that are synthesized or given', telling('pipeline','run_quantize'),
                    model_options, quantize_options, synthesis_options, machine_options),
+    'layers':     ("list a network's layers by name, what they cost and the bits that they get", layers, layers_options),
     'finetune':   ('train a quantized network as a whole, from what the full-precision one says', telling('pipeline','run_finetune'),
                    finetune_options, machine_options),
     'evaluate':   ('measure the accuracy of a quantized network', evaluate,
