@@ -42,7 +42,9 @@ class Case:
     "A line of a table"
     name: str
     recipe: Any                 # a recipe or its name; or real-random, real-greedy, real-relaxed, searched
-    n: int|None = None          # images; None: the sweep's
+    n: int|None = None          # images; here and in the next two None: the sweep's, see `Budget`
+    steps: int|None = None
+    unit_steps: int|None = None
     unit_batch: int = 32        # images of a reconstruction step
     views: int = 4              # of each image in reconstruction, see `mirrored`; fine-tuning has its own
     finetune: Tuning|None = None # after reconstruction
@@ -123,15 +125,17 @@ class Bench:
     def clear(self, key): # of what was made
         "Remove the parts: the whole is there"
         shutil.rmtree(self.out/'unfinished'/key, ignore_errors=True)
+    def spent(self, case) -> Budget: # case: a `Case`
+        "What the case spends"
+        return replace(self.budget, **{k:v for k in asdict(self.budget) if (v := getattr(case,k)) is not None})
     def images_key(self, case, seed): # case: a `Case`
         "Name of the case's images"
-        n = case.n or self.budget.n
-        made = dict(train=self.trained) if str(case.recipe).startswith(REAL) else dict(steps=self.budget.steps)
-        return _key(f'seed{seed}', algorithm=STORED, network=self.sha, what=_what(case.recipe), n=n, seed=seed, **made)
+        spent = self.spent(case); made = dict(train=self.trained) if str(case.recipe).startswith(REAL) else dict(steps=spent.steps)
+        return _key(f'seed{seed}', algorithm=STORED, network=self.sha, what=_what(case.recipe), n=spent.n, seed=seed, **made)
     def key(self, case, bits, seed): # case: a `Case`
         "Name of a row and of its model"
         tuned = {k:v for k,v in dict(finetune=case.finetune, nearest=case.nearest, views=case.views>1 and case.views).items() if v}
-        return _key(f'{self.images_key(case,seed)}-{bits}', test=self.tested, unit_steps=self.budget.unit_steps, batch=case.unit_batch, **tuned)
+        return _key(f'{self.images_key(case,seed)}-{bits}', test=self.tested, unit_steps=self.spent(case).unit_steps, batch=case.unit_batch, **tuned)
 
 # %% ../../nbs/app/75_sweep.ipynb #ed22d8e3
 POOL,VALIDATION = 4096,2048 # real images to choose from, and others to choose for
@@ -147,12 +151,12 @@ def _chosen(bench:Bench, how:str, n:int, seed:int) -> Tensor:
 
 def images_of(bench:Bench, case:Case, seed:int) -> tuple[Tensor,float]: # (n, c, h, w), and seconds they took to make
     "The case's calibration images, made once and kept"
-    file,n = bench.file('images', bench.images_key(case,seed)),case.n or bench.budget.n
+    file,spent = bench.file('images', bench.images_key(case,seed)),bench.spent(case)
     if not file.is_file():
         start = time.perf_counter()
         with bench.unfinished(file.stem) as parts:
-            if str(case.recipe).startswith(REAL): x = _chosen(bench, case.recipe.removeprefix(REAL+'-'), n, seed)
-            else: x = synthesize(bench.net, case.recipe, n=n, steps=bench.budget.steps, seed=seed, device=bench.device, save=parts)
+            if str(case.recipe).startswith(REAL): x = _chosen(bench, case.recipe.removeprefix(REAL+'-'), spent.n, seed)
+            else: x = synthesize(bench.net, case.recipe, n=spent.n, steps=spent.steps, seed=seed, device=bench.device, save=parts)
             save_tensors(file, {'images':x}, seconds=f'{time.perf_counter()-start:.1f}')
     bench.clear(file.stem); found,meta = load_tensors(file)
     if 'images' not in found or 'seconds' not in meta: raise DataError(f"{file} is no file of a sweep: delete it to have it made again")
@@ -163,7 +167,7 @@ def _network(bench:Bench, case:Case, bits:str, seed:int, x:Tensor, parts) -> tup
     "The case's network, reconstructed, or fine-tuned from that of the same case without fine-tuning"
     if not case.finetune:
         start = time.perf_counter()
-        q = quantize(bench.net, x, bits, bench.budget.unit_steps, case.unit_batch, seed, device=bench.device, save=parts, views=case.views)
+        q = quantize(bench.net, x, bits, bench.spent(case).unit_steps, case.unit_batch, seed, device=bench.device, save=parts, views=case.views)
         return q,'reconstruction_seconds',time.perf_counter()-start
     if case.nearest: q = prepare(bench.graph, bits)
     else: q = load_quantized(bench.file('models', row_of(bench, replace(case, finetune=None), bits, seed)['key']), bench.net)
@@ -384,6 +388,10 @@ add_sweep(Sweep('criteria', 'Published criteria, one calibration set each, the s
 _viewed = lambda name,recipe: tuple(Case(f'{name}, {v} view{"s"*(v>1)}', recipe, views=v) for v in (1,2,4))
 add_sweep(Sweep('views', 'Mirror images of the calibration images', (*_viewed('sadag','sadag'), *_viewed('genie','genie'), *_viewed('zeroq','zeroq'), *_viewed('real','real-random')),
     ('w2a2','w4a4')))
+
+# %% ../../nbs/app/75_sweep.ipynb #5fc4b755
+add_sweep(Sweep('steps', 'Accuracy over steps', tuple(Case(f'{s} steps, {u} a unit', 'sadag', steps=s, unit_steps=u)
+    for s,u in ((300,400),(75,400),(150,400),(600,400),(300,100),(300,200),(300,800))), ('w2a2','w4a4')))
 
 # %% ../../nbs/app/75_sweep.ipynb #9c7bbfed
 def _tuned(name, nearest=False, **how): return Case(name, 'sadag', finetune=Tuning(**how), nearest=nearest)
