@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BUDGETS', 'DATA', 'VERBS', 'SHARED', 'Parser', 'shape', 'layer', 'rung', 'out_option', 'resume_option',
            'machine_options', 'thread_options', 'network_options', 'model_options', 'code_option', 'spent',
-           'synthesis_options', 'views_option', 'quantize_options', 'layer_option', 'auto_options', 'told', 'telling',
+           'synthesis_options', 'views_option', 'quantize_options', 'layer_option', 'auto_options', 'tell', 'telling',
            'recipes', 'layers', 'sweeps', 'sweep', 'search', 'examined', 'report', 'version', 'evaluate', 'export',
            'demo_options', 'layers_options', 'finetune_options', 'evaluate_options', 'export_options', 'sweep_options',
            'search_options', 'report_options', 'parser', 'main', 'failed']
@@ -153,7 +153,7 @@ def auto_options(p):
 DATA = 'labelled images to measure accuracy on: digits, cifar10:FOLDER, cifar100:FOLDER, or a folder or archive with one folder a class'
 
 # %% ../../nbs/app/72_cli.ipynb #df9c308b
-def told(run):
+def tell(run):
     "Print the outcome of a run, and where its report is"
     from sadag_nb.app.report import demo_table, verdict
     from tabulate import tabulate
@@ -163,7 +163,7 @@ def told(run):
 
 def telling(module:str, name:str):
     "A verb that calls function `name` of `module`, imported only then, and prints the outcome"
-    def verb(**options): told(getattr(import_module(f'sadag_nb.app.{module}'), name)(**spent(options)))
+    def verb(**options): tell(getattr(import_module(f'sadag_nb.app.{module}'), name)(**spent(options)))
     return verb
 
 # %% ../../nbs/app/72_cli.ipynb #cbc8ceca
@@ -222,7 +222,7 @@ def evaluate(run:str, data:str, batch:int, device:str|None, model:str|None): # a
     "Print the accuracy of a run's networks, or of an ONNX file"
     from sadag_nb.app.pipeline import evaluate_onnx, run_evaluate
     from sadag_nb.core import SettingError
-    if not run.endswith('.onnx'): return told(run_evaluate(run, data, device, batch, model))
+    if not run.endswith('.onnx'): return tell(run_evaluate(run, data, device, batch, model))
     if device: raise SettingError("ONNX files are run on the processor: leave out --device")
     if model: raise SettingError("ONNX files hold their network: leave out --model")
     print('{model} {bits} by ONNX Runtime: {top1:.2f} % of {images} images'.format(**evaluate_onnx(run, data, batch)))
@@ -236,7 +236,7 @@ def export(run:str, out:str, opset:int|None, measure:bool, model:str|None): # as
     from sadag_nb.core import Run
     found = Run.open(run); print(f"{size}, {integer_share(found.result['onnx'])}")
     if not found.config.get('integer'): print('more are in a network that was quantized with --integer, and with --symmetric those of 8 bits, too')
-    if measure: told(found)
+    if measure: tell(found)
 
 # %% ../../nbs/app/72_cli.ipynb #d2929de0
 def demo_options(p):

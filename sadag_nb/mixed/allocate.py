@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['UNITS', 'LIKE', 'Costs', 'count', 'read_latency', 'offers', 'Allocation', 'harm', 'allocation', 'front', 'solve',
-           'best', 'amount', 'told', 'check_limits', 'Plan', 'plan', 'uniform_within', 'foreseen', 'allocate',
+           'best', 'amount', 'readable', 'check_limits', 'Plan', 'plan', 'uniform_within', 'foreseen', 'allocate',
            'rows_of', 'front_figure', 'bits_figure', 'mean_bits', 'front_table']
 
 # %% ../../nbs/mixed/51_allocate.ipynb #d3024a95
@@ -231,7 +231,7 @@ def amount(text:str|float, kind:str # a key of `UNITS`
     if not 0<value<math.inf: raise SettingError(f"{kind} must be above 0, not {text!r}")
     return value
 
-def told(value:float, kind:str) -> str: # `kind`: a key of `UNITS`
+def readable(value:float, kind:str) -> str: # `kind`: a key of `UNITS`
     "An amount with its unit, rounded up to four digits"
     units = sorted(((s,u) for u,s in UNITS[kind].items() if 'i' not in u), reverse=True)
     scale,unit = next((su for su in units if su[0]<=value), units[-1])
@@ -245,9 +245,9 @@ def check_limits(choices:list[dict], costs:Costs, limits:dict): # from `offers`;
     for by,limit in limits.items():
         least = costs.total(by, solve(choices, costs, within, lambda f,n,b: costs.of(by, n, b))[0])
         if least>limit*(1+1e-9):
-            beside = ' with '+' and '.join(f'{k} {told(v,k)}' for k,v in within.items()) if within else ''
-            raise SettingError(f"no allocation of bits reaches {by} {told(limit,by)}{beside}: the smallest is "
-                               f"{told(least,by)}; give that or more")
+            beside = ' with '+' and '.join(f'{k} {readable(v,k)}' for k,v in within.items()) if within else ''
+            raise SettingError(f"no allocation of bits reaches {by} {readable(limit,by)}{beside}: the smallest is "
+                               f"{readable(least,by)}; give that or more")
         within[by] = limit
 
 # %% ../../nbs/mixed/51_allocate.ipynb #823e7b1a
@@ -372,5 +372,5 @@ def front_table(rows:list[dict]) -> tuple[list, list]: # names of the columns, r
     for r in (r for r in rows if r['kind']=='uniform'):
         rivals = [p['sensitivity'] for p in rows if (p['kind'],p['by'])==('front',r['by']) and p['cost']<=r['cost']]
         least = f'{min(rivals):.3g}' if rivals else '–'
-        cells.append((r['name'], r['by'], told(r['cost'],r['by']), f"{r['sensitivity']:.3g}", least))
+        cells.append((r['name'], r['by'], readable(r['cost'],r['by']), f"{r['sensitivity']:.3g}", least))
     return ['uniform bits','limit','cost','its sensitivity','allocated'], cells

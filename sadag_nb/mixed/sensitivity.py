@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WIDTHS', 'CRITERIA', 'OF_WEIGHTS_ALONE', 'Shared', 'shared_inputs', 'Place', 'places', 'run', 'kl', 'squared_error',
-           'quantized', 'one_at_a_time', 'zeros_added', 'hessian_product', 'traces', 'output_traces', 'top_eigenvalues',
-           'Sensitivity', 'sensitivity', 'harms_learnt', 'after_learning', 'tuning_order']
+           'quantized', 'one_at_a_time', 'zeros_added', 'hessian_product', 'traces', 'output_traces',
+           'block_eigenvalues', 'Sensitivity', 'sensitivity', 'harms_learnt', 'after_learning', 'tuning_order']
 
 # %% ../../nbs/mixed/50_sensitivity.ipynb #33d9487e
 from contextlib import contextmanager
@@ -183,7 +183,7 @@ def output_traces(pieces:list[Unit], found:list[Place], images:Tensor, draws:int
     return total
 
 # %% ../../nbs/mixed/50_sensitivity.ipynb #9195972e
-def top_eigenvalues(pieces:list[Unit], found:list[Place], images:Tensor, # one batch
+def block_eigenvalues(pieces:list[Unit], found:list[Place], images:Tensor, # one batch
                     steps:int=6, seed:int=0) -> Tensor: # (places,)
     "Largest eigenvalue of each weight's block of the Hessian, by power iteration"
     out,kept = [],[images]
@@ -207,7 +207,7 @@ def _traced(pieces, found, images, batch, seed):
     return torch.stack([t/p.numbers*p.noise for t,p in zip(average,found)])
 
 def _curved(pieces, found, images, batch, seed):
-    value = top_eigenvalues(pieces, found, images[:batch], seed=seed).clamp(min=0)
+    value = block_eigenvalues(pieces, found, images[:batch], seed=seed).clamp(min=0)
     return torch.stack([l/p.numbers*p.noise for l,p in zip(value,found)])
 
 CRITERIA = { # name -> function from units, places, images, batch and seed to a (places, widths) table
