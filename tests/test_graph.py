@@ -1,4 +1,5 @@
 "The graph's promises on the networks people bring: probe, units and prepare against the network itself"
+import copy
 import pytest, torch
 from torch import nn
 from torch.nn.utils import parametrize
@@ -37,6 +38,27 @@ def test_probe_equals_network_and_hooks(case):
     for m, v, (bn, t) in zip(r.means, r.variances, seen):
         sigma2 = bn.running_var+bn.eps
         close(m*sigma2.sqrt()+bn.running_mean, t.mean((0,2,3))); close(v*sigma2, t.var((0,2,3), correction=0))
+
+def through_hooks(model, x):
+    "Logits, and every batch norm's mean and variance in units of the stored ones"
+    seen, found = [], []
+    hooks = [m.register_forward_hook(lambda m, i, o: seen.append((m, i[0].mean((0,2,3)), i[0].var((0,2,3), correction=0)))) for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    logits = model(x)
+    for h in hooks: h.remove()
+    for bn, m, v in seen: sigma2 = bn.running_var+bn.eps; found += [(m-bn.running_mean)/sigma2.sqrt(), v/sigma2]
+    return [logits, *found]
+
+def test_gradients_of_the_probe_are_those_of_the_network(case):
+    "Of all that it reports together, and of the logits and one statistic in the middle alone; gradients are written over on the way. In float64: no rectifier is on the edge"
+    model, graph, x = case; model, x = copy.deepcopy(model).double(), x.double(); p = probe(graph).double().to(memory_format=torch.channels_last)
+    def of(outputs, x, which):
+        g = torch.Generator().manual_seed(0); weights = [torch.randn(t.shape, generator=g, dtype=t.dtype) for t in outputs]
+        return torch.autograd.grad(sum((outputs[i]*weights[i]).sum() for i in which), x)[0]
+    for which in (slice(None), slice(0, 1), slice(7, 8)):
+        a, b = (x.clone().contiguous(memory_format=torch.channels_last).requires_grad_() for _ in (0, 1))
+        r = p(a); read = [r.logits, *(t for mv in zip(r.means, r.variances) for t in mv)]; hooked = through_hooks(model, b)
+        which = range(len(read))[which]; a, b = of(read, a, which), of(hooked, b, which)
+        assert (a-b).norm() < 1e-6*b.norm()
 
 def test_units_compose_to_the_network(case):
     _, graph, x = case; y, us = x, units(fold(graph))

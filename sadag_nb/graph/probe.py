@@ -16,9 +16,9 @@ from ..core import ModelError, laid_out
 from .trace import ADD, RELU, BatchNorm, Layer, answer, clone, kind_of, module_of, nodes_of, shape_of
 
 # %% ../../nbs/graph/11_probe.ipynb #fda62236
-def _affine(x:Tensor, scale:Tensor, shift:Tensor) -> Tensor: # x (n, c, ...), the others (c)
-    "scale·x + shift per channel"
-    if x.dtype==scale.dtype: return torch.addcmul(_along(shift,x), x, _along(scale,x))
+def _affine(x:Tensor, scale:Tensor, shift:Tensor, spend:bool=False) -> Tensor: # x (n, c, ...), the others (c)
+    "scale·x + shift per channel; in x's memory if that may be spent"
+    if x.dtype==scale.dtype: return torch.addcmul(_along(shift,x), x, _along(scale,x), out=x if spend else None)
     return F.batch_norm(x, torch.zeros_like(scale), torch.ones_like(scale), scale, shift, eps=1e-30) # lost beside 1; PyTorch 2.10 refuses 0
 
 def _add_scaled(y:Tensor, x:Tensor, scale:Tensor) -> Tensor: # y and x (n, c, ...), scale (c)
@@ -30,8 +30,8 @@ def _along(v:Tensor, x:Tensor) -> Tensor: return v.view(-1,*[1]*(x.ndim-2)) # on
 class _ReportingNorm(torch.autograd.Function):
     "Batch norm by stored statistics, and the mean and variance of its input in their units"
     @staticmethod
-    def forward(ctx, x, mean, inv_std, weight, bias): # x (n, c, ...), the others (c)
-        batch,variance = torch.batch_norm_update_stats(x, None, None, 0.)
+    def forward(ctx, x, mean, inv_std, weight, bias, spend): # x (n, c, ...), the others (c); spend the gradient that comes
+        ctx.spend = spend; batch,variance = torch.batch_norm_update_stats(x, None, None, 0.)
         ctx.save_for_backward(x, inv_std, weight, batch)
         return _affine(x, weight*inv_std, bias-mean*weight*inv_std), (batch-mean)*inv_std, variance*inv_std*inv_std
     @staticmethod
@@ -40,32 +40,49 @@ class _ReportingNorm(torch.autograd.Function):
         x,inv_std,weight,batch = ctx.saved_tensors
         slope = 2*gv*inv_std*inv_std*x.shape[1]/x.numel()
         constant = gm*inv_std*x.shape[1]/x.numel()-slope*batch
-        gx = _affine(laid_out(gy, x.stride()), weight*inv_std, constant)
-        return _add_scaled(gx, x, slope),None,None,None,None
+        gx = _affine(laid_out(gy, x.stride()), weight*inv_std, constant, ctx.spend)
+        return _add_scaled(gx, x, slope),None,None,None,None,None
 
 # %% ../../nbs/graph/11_probe.ipynb #76c45839
 class ReportingNorm(nn.Module):
     "Batch norm in eval mode that returns (output, mean, variance), the two in units of the stored statistics"
     def __init__(self, bn:nn.Module, each:bool=False): # of each image, not of the batch
         super().__init__()
-        c,self.each = bn.num_features,each
+        c,self.each,self.spend = bn.num_features,each,False # the last: see `_spending`
         self.register_buffer('mean', bn.running_mean.clone()); self.register_buffer('inv_std', (bn.running_var+bn.eps).rsqrt())
         self.register_buffer('weight', bn.weight.detach().clone() if bn.affine else torch.ones(c))
         self.register_buffer('bias', bn.bias.detach().clone() if bn.affine else torch.zeros(c))
     def forward(self, x): # (n, c, ...)
-        if not self.each: return _ReportingNorm.apply(x, self.mean, self.inv_std, self.weight, self.bias)
+        spend = self.spend and not torch.compiler.is_compiling()
+        if not self.each: return _ReportingNorm.apply(x, self.mean, self.inv_std, self.weight, self.bias, spend)
         v,m = torch.var_mean(x.to(self.mean.dtype).reshape(*x.shape[:2],-1), 2, correction=0) # (n, c)
         scale = self.weight*self.inv_std
         return _affine(x, scale, self.bias-self.mean*scale), (m-self.mean)*self.inv_std, v*self.inv_std**2
 
 # %% ../../nbs/graph/11_probe.ipynb #c4d70969
+class _Shifted(torch.autograd.Function):
+    "Two pieces, one of them mirrored, laid side by side; and the transpose of that"
+    @staticmethod
+    def places(n, s): # of the mirrored piece and of the rest in what goes in, of the rest in what comes out: each (first, how many)
+        k = abs(s); return ((1,k),(0,n-k),(k,n-k)) if s<0 else ((n-1-k,k),(k,n-k),(0,n-k))
+    @staticmethod
+    def joined(edge, rest, s, dim): return torch.cat((edge,rest) if s<0 else (rest,edge), dim)
+    @staticmethod
+    def forward(ctx, x, s, dim):
+        ctx.s,ctx.dim = s,dim; edge,rest,_ = _Shifted.places(x.shape[dim], s)
+        return _Shifted.joined(x.narrow(dim,*edge).flip(dim), x.narrow(dim,*rest), s, dim)
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g):
+        s,dim = ctx.s,ctx.dim; n,k = g.shape[dim],abs(s); edge,_,rest = _Shifted.places(n, s)
+        mirrored = g.narrow(dim, 0 if s<0 else n-k, k).flip(dim)
+        gx = _Shifted.joined(torch.zeros_like(mirrored), g.narrow(dim,*rest), -s, dim)
+        gx.narrow(dim,*edge).add_(mirrored)
+        return gx,None,None
+
 def shifted(x:Tensor, s:int, dim:int) -> Tensor: # same shape
     "`x` moved by `s` places along `dim` (its first element was number `s`), mirrored at the border"
-    if s==0: return x
-    n,k = x.shape[dim],abs(s)
-    edge = x.narrow(dim, 1 if s<0 else n-1-k, k).flip(dim)
-    rest = x.narrow(dim, 0 if s<0 else k, n-k)
-    return torch.cat((edge,rest) if s<0 else (rest,edge), dim)
+    return _Shifted.apply(x, s, dim) if s else x
 
 # %% ../../nbs/graph/11_probe.ipynb #330be323
 class SwingConv2d(nn.Module):
@@ -126,7 +143,9 @@ def _report_reading(graph:fx.GraphModule, layers:int, means=(), variances=()):
     with graph.graph.inserting_before(out):
         reading = (last_linear(graph), inputs[0], list(means), list(variances), inputs[1:])
         out.args = (graph.graph.call_function(Reading, reading),)
-    _in_place(graph); graph.graph.lint(); graph.recompile()
+    _in_place(graph)
+    if means: _spending(graph)
+    graph.graph.lint(); graph.recompile()
     return graph
 
 # %% ../../nbs/graph/11_probe.ipynb #2b7d1661
@@ -188,6 +207,29 @@ def _in_place(graph:fx.GraphModule):
         else: continue
         with graph.graph.inserting_after(node): new = graph.graph.call_function(function, args)
         new.meta.update(node.meta); node.replace_all_uses_with(new); graph.graph.erase_node(node)
+
+# %% ../../nbs/graph/11_probe.ipynb #c5a652b9
+class _SpendingRelu(torch.autograd.Function):
+    "The rectifier, in x, and its gradient, in what comes"
+    @staticmethod
+    def forward(ctx, x):
+        y = x.relu_(); ctx.mark_dirty(y); ctx.save_for_backward(y)
+        return y
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g):
+        y, = ctx.saved_tensors; g = laid_out(g, y.stride())
+        return torch.ops.aten.threshold_backward.grad_input(g, y, 0, grad_input=g)
+
+def _spending_relu(x:Tensor) -> Tensor: return _relu(x) if torch.compiler.is_compiling() else _SpendingRelu.apply(x)
+
+def _spending(graph:fx.GraphModule):
+    "Let rectifiers and batch norms of a probe write over gradients that nobody else reads; they can then be differentiated once"
+    for node in graph.graph.nodes:
+        reader = next(iter(node.users), None)
+        if len(node.users)!=1: continue
+        if node.target is _relu and isinstance(module_of(reader,graph), (*Layer,SwingConv2d)): node.target = _spending_relu
+        if node.target is _item and node.args[1]==0 and kind_of(reader,graph) in (_relu,_spending_relu): module_of(node.args[0],graph).spend = True
 
 # %% ../../nbs/graph/11_probe.ipynb #d9c514c1
 def features(graph:fx.GraphModule, # from `trace`, `fold` or `prepare`

@@ -51,6 +51,11 @@ class UpConv2d(nn.Conv2d):
         return _Dealt.apply(F.conv2d(x, w, self.bias.repeat(4), padding=1)) # type: ignore[union-attr]
 
 # %% ../../nbs/synth/30_source.ipynb #c0fbe9bd
+class _Standardized(nn.BatchNorm2d):
+    "Batch norm without an affine map, of few channels"
+    def __init__(self, c:int): super().__init__(c, affine=False)
+    def forward(self, x): return super().forward(x.contiguous())
+
 class Generator(nn.Module):
     "GENIE's generator with an embedding for each image"
     def __init__(self, shape:tuple, n:int, # (c, h, w), and how many images
@@ -65,7 +70,7 @@ class Generator(nn.Module):
         self.linear = nn.Linear(embedding, math.prod(self.first))
         self.layers = nn.Sequential(
             nn.BatchNorm2d(width), UpConv2d(width, width//2), nn.BatchNorm2d(width//2), nn.LeakyReLU(.2, inplace=True),
-            UpConv2d(width//2, c), nn.Tanh(), nn.BatchNorm2d(c, affine=False))
+            UpConv2d(width//2, c), nn.Tanh(), _Standardized(c))
         for m in self.layers:
             if isinstance(m, nn.BatchNorm2d): m.momentum = 1. # remember the last batch's statistics alone
         self.layers.to(memory_format=torch.channels_last)
