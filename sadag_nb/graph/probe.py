@@ -226,8 +226,8 @@ def _spending_relu(x:Tensor) -> Tensor: return _relu(x) if torch.compiler.is_com
 def _spending(graph:fx.GraphModule):
     "Let rectifiers and batch norms of a probe write over gradients that nobody else reads; they can then be differentiated once"
     for node in graph.graph.nodes:
-        reader = next(iter(node.users), None)
         if len(node.users)!=1: continue
+        reader = next(iter(node.users))
         if node.target is _relu and isinstance(module_of(reader,graph), (*Layer,SwingConv2d)): node.target = _spending_relu
         if node.target is _item and node.args[1]==0 and kind_of(reader,graph) in (_relu,_spending_relu): module_of(node.args[0],graph).spend = True
 
