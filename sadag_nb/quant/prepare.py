@@ -45,7 +45,8 @@ def see_weight(layer:nn.Module, w:nn.Parameter, p:nn.Module): # a layer that has
 
 def store(layer:nn.Module, codes:Tensor, grid:Grid):
     "Let `layer` hold `codes` (whole numbers within the grid's limits) as its weight"
-    see_weight(layer, nn.Parameter(codes.to(torch.int8 if grid.low<0 else torch.uint8), requires_grad=False), Stored(grid))
+    codes = codes.to(torch.int8 if grid.low<0 else torch.uint8).contiguous() # as one that is loaded, or sums would round otherwise
+    see_weight(layer, nn.Parameter(codes, requires_grad=False), Stored(grid))
 
 # %% ../../nbs/quant/24_prepare.ipynb #1ddad067
 def _edge_bits(graph:fx.GraphModule, policy:Policy) -> dict: # node -> bits of its tensor
