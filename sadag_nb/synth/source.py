@@ -21,6 +21,12 @@ class Pixels(nn.Module):
         self.z = nn.Parameter(torch.randn(n, *shape)); self.register_buffer('target', target)
     def forward(self, z, part=None): return z # (n, c, h, w)
 
+# %% ../../nbs/synth/30_source.ipynb #c0fbe9bc
+class _Standardized(nn.BatchNorm2d):
+    "Batch norm without an affine map, of few channels"
+    def __init__(self, c:int): super().__init__(c, affine=False)
+    def forward(self, x): return super().forward(x.contiguous())
+
 # %% ../../nbs/synth/30_source.ipynb #7d1b20ab
 _TAPS = torch.tensor([[[1.,0,0],[0,1,1]], [[1,1,0],[0,0,1]]]) # (even or odd place, tap, tap of the 3x3 kernel)
 
@@ -51,11 +57,6 @@ class UpConv2d(nn.Conv2d):
         return _Dealt.apply(F.conv2d(x, w, self.bias.repeat(4), padding=1)) # type: ignore[union-attr]
 
 # %% ../../nbs/synth/30_source.ipynb #c0fbe9bd
-class _Standardized(nn.BatchNorm2d):
-    "Batch norm without an affine map, of few channels"
-    def __init__(self, c:int): super().__init__(c, affine=False)
-    def forward(self, x): return super().forward(x.contiguous())
-
 class Generator(nn.Module):
     "GENIE's generator with an embedding for each image"
     def __init__(self, shape:tuple, n:int, # (c, h, w), and how many images
