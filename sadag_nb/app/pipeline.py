@@ -31,6 +31,7 @@ from ..quant.prepare import load_quantized, prepare, save_quantized
 from ..quant.reconstruct import check_views, checked_images, quantize
 from ..sharp.meter import measure as sharpness_of
 from ..mixed.allocate import Plan, best, count, foreseen, mean_bits, plan, rows_of
+from ..mixed.sensitivity import TRIAL
 from ..synth.recipes import get_recipe
 from ..synth.synthesize import synthesize
 from ..train.finetune import Tuning, finetune
@@ -196,12 +197,12 @@ def check_auto(bits:str, graph:fx.GraphModule, policy:Policy, limits:dict # what
     if limits: raise SettingError(f"{next(iter(limits))} is for bits that are allocated: give --bits auto with it, or leave it out")
     return None
 
-def make_policy(run:Run, p:Plan, x:Tensor, device, seed:int) -> Policy:
+def make_policy(run:Run, p:Plan, x:Tensor, device, seed:int, steps:int) -> Policy: # steps of a unit
     "The run's allocated bits, chosen if they are not there yet"
     path = run.file('policy.json')
     def choose():
         with timed(run, 'allocation_seconds'), within_memory('choosing bits', f'give fewer images, like --n {max(1,len(x)//2)}'):
-            sens = foreseen(p, x.to(device), seed)
+            sens = foreseen(p, x.to(device), seed, min(TRIAL, steps))
             chosen = best(sens, p.costs, p.choices, p.limits)
             for row in rows_of(p, sens, chosen): run.log(**row)
         run.record(mean_bits=mean_bits(p, chosen), kilobytes=chosen.cost['size']/1e3, giga_bitops=chosen.cost['bitops']/1e9,
@@ -272,7 +273,7 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
                  unit_steps=unit_steps, unit_batch=unit_batch, views=views, seed=seed, **how, **(auto if task else {})) as run:
         if x is not None: from_first(save_tensors, run.file('images.safetensors'), {'images':x})
         else: x = make_images(run, net, device, recipe, n, steps, batch, seed)
-        if task: policy = replace(make_policy(run, task, x, device, seed), symmetric=symmetric, outputs=policy.outputs)
+        if task: policy = replace(make_policy(run, task, x, device, seed, unit_steps), symmetric=symmetric, outputs=policy.outputs)
         qmodel = make_model(run, net, device, x, policy, unit_steps, unit_batch, seed, cache_gib, views)
         if rank()==0: describe(run, net, graph, qmodel, x)
         if rank()==0 and data: measure(run, net, qmodel, device, test, data)

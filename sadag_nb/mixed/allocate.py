@@ -22,7 +22,7 @@ from ..core import DataError, SadagError, SettingError, nearest_name
 from ..graph.trace import Layer, answer, fold, module_of, nodes_of, shape_of, trace
 from ..quant.policy import Bits, Policy, parse_bits
 from ..quant.uniform import limits as integer_limits
-from .sensitivity import CRITERIA, OF_WEIGHTS_ALONE, WIDTHS, Sensitivity, after_learning, harms_learnt, sensitivity, shared_inputs
+from .sensitivity import CRITERIA, OF_WEIGHTS_ALONE, TRIAL, WIDTHS, Sensitivity, after_learning, harms_learnt, sensitivity, shared_inputs
 
 # %% ../../nbs/mixed/51_allocate.ipynb #3e74a785
 @dataclass
@@ -295,20 +295,22 @@ def uniform_within(p:Plan) -> Policy:
     return replace(p.policy, bits='w{0}a{0}'.format(max(filter(within, WIDTHS), default=WIDTHS[0])))
 
 def foreseen(p:Plan, images:Tensor, # (n, c, h, w), normalised, synthetic or real
-             seed:int=0) -> Sensitivity:
+             seed:int=0, steps:int=TRIAL # of a unit, as of `harms_learnt`
+            ) -> Sensitivity:
     "The sensitivity that the plan's bits are allocated by"
     sens = sensitivity(p.graph, images, p.criterion, p.policy.symmetric, seed=seed)
     if p.activations is not None: return sens
-    few = uniform_within(p); return after_learning(sens, p.graph, few, harms_learnt(p.graph, images, few, seed=seed))
+    few = uniform_within(p); return after_learning(sens, p.graph, few, harms_learnt(p.graph, images, few, steps, seed))
 
 # %% ../../nbs/mixed/51_allocate.ipynb #b4b42d1c
 def allocate(model:nn.Module, # full precision, eval mode
              images:Tensor, # (n, c, h, w), normalised, synthetic or real
-             seed:int=0, **task # see `plan`
+             seed:int=0, steps:int=TRIAL, # of a unit, as of `harms_learnt`
+             **task # see `plan`
             ) -> Policy: # for `quantize`
     "Bits of every layer of `model`, for the least sensitivity within the limits of `task`"
     p = plan(trace(model, tuple(images.shape[1:])), **task)
-    return best(foreseen(p, images, seed), p.costs, p.choices, p.limits).policy(p.policy)
+    return best(foreseen(p, images, seed, steps), p.costs, p.choices, p.limits).policy(p.policy)
 
 # %% ../../nbs/mixed/51_allocate.ipynb #a6a39a3d
 def rows_of(p:Plan, sens:Sensitivity, chosen:Allocation, points:int=200 # of a front, evenly taken

@@ -27,34 +27,13 @@ class _Standardized(nn.BatchNorm2d):
     def __init__(self, c:int): super().__init__(c, affine=False)
     def forward(self, x): return super().forward(x.contiguous())
 
-# %% ../../nbs/synth/30_source.ipynb #7d1b20ab
-_TAPS = torch.tensor([[[1.,0,0],[0,1,1]], [[1,1,0],[0,0,1]]]) # (even or odd place, tap, tap of the 3x3 kernel)
-
-class _Dealt(torch.autograd.Function):
-    "Outputs of the four kernels (n, 4c, h+1, w+1), channels last, to their places (n, c, 2h, 2w)"
-    @staticmethod
-    def places(y): # a view (n, h, 2, w, 2, c) of y
-        n,c,h,w = y.shape; line,c = w*c,c//4
-        return y.as_strided((n,h-1,2,w-1,2,c), (h*line,line,line+2*c,4*c,5*c,1))
-    @staticmethod
-    def forward(ctx, y):
-        y = y.contiguous(memory_format=torch.channels_last); ctx.shape,v = y.shape,_Dealt.places(y)
-        return v.reshape(len(y), 2*v.shape[1], 2*v.shape[3], -1).permute(0,3,1,2)
-    @staticmethod
-    def backward(ctx, g):
-        gy = torch.empty(ctx.shape, dtype=g.dtype, device=g.device, memory_format=torch.channels_last); v = _Dealt.places(gy)
-        for edge in (gy[:,:,0],gy[:,:,-1],gy[...,0],gy[...,-1]): edge.zero_() # what is in no place lies there
-        v.copy_(g.permute(0,2,3,1).reshape(v.shape))
-        return gy
-
 # %% ../../nbs/synth/30_source.ipynb #7d1b20ac
 class UpConv2d(nn.Conv2d):
     "Enlarge twofold by repeating pixels, then convolve 3x3, computed at the small size"
-    def __init__(self, c_in:int, c_out:int): # channels that go in and come out
-        super().__init__(c_in, c_out, 3, padding=1); self.register_buffer('taps', _TAPS, persistent=False)
+    def __init__(self, c_in:int, c_out:int): super().__init__(c_in, c_out, 3, padding=1) # channels that go in and come out
     def forward(self, x): # (n, c_in, h, w) -> (n, c_out, 2h, 2w)
-        w = torch.einsum('pik,qjl,ockl->pqocij', self.taps, self.taps, self.weight).flatten(0,2)
-        return _Dealt.apply(F.conv2d(x, w, self.bias.repeat(4), padding=1)) # type: ignore[union-attr]
+        u = F.conv_transpose2d(x, self.weight.flip(2,3).transpose(0,1), stride=2)
+        return F.avg_pool2d(u, 2, 1, divisor_override=1).add_(self.bias.view(-1,1,1)) # type: ignore[union-attr]
 
 # %% ../../nbs/synth/30_source.ipynb #c0fbe9bd
 class Generator(nn.Module):
