@@ -24,10 +24,10 @@ help:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 $(VENV)/installed: settings.ini setup.py constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e .
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile -q -c constraints.txt -e .
 	@touch $@
 $(VENV)/installed-dev: settings.ini setup.py constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile -q -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/installed
 
 demo: $(VENV)/installed

@@ -2,9 +2,10 @@
 
 Synthesis: batches of 128 images of ResNet-20's CIFAR shape, as many for two ranks as for one. Reconstruction: the steps of all units,
 32 images each, the same batch parted; of that network, whose steps are short, and of ResNet-18 at 224 x 224 with random weights. Two
-processes are started each time, and the shortest of a few times taken; a first small piece of work, which warms up, is apart.
+processes are started each time, one and two by turns, and the shortest of the times taken; a first small piece of work, which warms up, is apart.
+Beside them the time that ranks take to meet at all, after a few milliseconds of work.
 Nothing else may run on the machine meanwhile."""
-import argparse, json, os, subprocess, sys, tempfile, time
+import argparse, json, os, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 from unittest.mock import patch
 import torch
@@ -13,7 +14,7 @@ from sadag_nb.core import processor, versions, write_text
 from sadag_nb.graph.trace import trace
 from sadag_nb.models.zoo import pretrained
 from sadag_nb.quant.prepare import prepare
-from sadag_nb.ranks import from_first, joined, rank, torchrun
+from sadag_nb.ranks import averaged, from_first, joined, rank, torchrun
 from sadag_nb.synth.synthesize import synthesize
 from tabulate import tabulate
 
@@ -39,20 +40,33 @@ def reconstruction(net, n, steps):
     return sum(spent.values())
 
 
-def jobs(quick):
-    "What is timed, by name: a function, its arguments, and how often"
-    small = pretrained(SMALL); large = small if quick else pretrained(LARGE, 'random')
-    if quick: return {'synthesis': (synthesis, (small, 8, 4), 1), **{k: (reconstruction, (small, 32, 2), 1) for k in EXPECTED if k != 'synthesis'}}
-    return {'synthesis': (synthesis, (small, 128, 16), 2), 'reconstruction': (reconstruction, (small, 128, 100), 2),
-            'reconstruction, ResNet-18': (reconstruction, (large, 32, 8), 1)}
+def meeting(work=.008, times=30):
+    "Seconds, the median, in which ranks that have worked for a while average one number"
+    x, found = torch.zeros(1), []
+    for _ in range(times):
+        end = time.perf_counter() + work
+        while time.perf_counter() < end: pass
+        start = time.perf_counter(); averaged([x]); found.append(time.perf_counter() - start)
+    return statistics.median(found)
+
+
+JOBS = {'synthesis': (synthesis, SMALL, (128, 16), (8, 4)), 'reconstruction': (reconstruction, SMALL, (128, 100), (32, 2)),
+        'reconstruction, ResNet-18': (reconstruction, LARGE, (32, 8), (32, 2))}  # function, network, images and steps, and those of a quick run
+
+
+def seconds(name, quick):
+    "Seconds of a job; quick ones are all of the small network"
+    job, net, full, small = JOBS[name]
+    if quick: return job(pretrained(SMALL), *small)
+    return job(pretrained(net, 'random' if net == LARGE else None), *full)
 
 
 def worker(out, quick):
     "What each rank does"
     torch.set_num_threads(1)
     with joined():
-        for job, arguments, _ in jobs(True).values(): job(*arguments) # warms up
-        found = {name: min(job(*arguments) for _ in range(times)) for name, (job, arguments, times) in jobs(quick).items()}
+        for name in JOBS: seconds(name, quick=True) # warms up
+        found = {name: seconds(name, quick) for name in JOBS} | {'meeting': meeting()}
         if rank() == 0: write_text(out, json.dumps(found))
 
 
@@ -72,12 +86,15 @@ def main():
     parser.add_argument('--out', help='where the figures are written (default: bench/scaling.json; build/quick-scaling.json with --quick)')
     a = parser.parse_args()
     if a.worker: return worker(a.out, a.quick)
-    one, two = (measured(r, a.quick) for r in (1, 2))
-    found = {name: one[name] / two[name] for name in one}
-    print(tabulate([(name, one[name], two[name], found[name], EXPECTED[name]) for name in one],
+    turns = [[measured(r, a.quick) for r in (1, 2)] for _ in range(1 if a.quick else 2)]
+    one, two = ({name: min(t[name] for t in of) for name in of[0]} for of in zip(*turns))
+    found = {name: one[name] / two[name] for name in JOBS}
+    print(tabulate([(name, one[name], two[name], found[name], EXPECTED[name]) for name in JOBS],
                    ('', '1 rank, s', '2 ranks, s', 'ratio', 'expected at least'), floatfmt='.2f'))
+    print(f"a meeting of two ranks, with nothing to say: {1000 * two['meeting']:.2f} ms")
     out = a.out or ('build/quick-scaling.json' if a.quick else 'bench/scaling.json')
-    write_text(out, json.dumps(dict(ratios=found, seconds={'1': one, '2': two}, expected=EXPECTED, processor=processor(), cores=os.cpu_count(), versions=versions()), indent=1))
+    write_text(out, json.dumps(dict(ratios=found, seconds={'1': one, '2': two}, steps={name: JOBS[name][3 if a.quick else 2][1] for name in JOBS}, expected=EXPECTED,
+                                    processor=processor(), cores=os.cpu_count(), versions=versions()), indent=1))
     print('written to', out)
 
 
