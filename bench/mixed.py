@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from sadag_nb.app.sweep import ALGORITHM, Bench, Budget, Case, images_of, machine
 from sadag_nb.core import versions, write_text
 from sadag_nb.mixed.allocate import allocation, best, count, front, plan, rows_of, uniform_within
-from sadag_nb.mixed.sensitivity import CRITERIA, OF_WEIGHTS_ALONE, TRIAL, Sensitivity, after_learning, harms_learnt, sensitivity, tuning_order
+from sadag_nb.mixed.sensitivity import CRITERIA, OF_WEIGHTS_ALONE, Sensitivity, after_learning, harms_learnt, sensitivity, tuning_order
 from sadag_nb.models.datasets import top1
 from sadag_nb.quant.policy import Policy
 from sadag_nb.quant.reconstruct import quantize
@@ -36,16 +36,11 @@ def table(bench, case, criterion, seed):
     return Sensitivity(criterion, r['layers'], weights, [tuple(f) for f in r['families']], inputs)
 
 
-def trial(bench):
-    "Steps of a unit, where reconstruction is only tried"
-    return min(TRIAL, bench.budget.unit_steps)
-
-
 def left(bench, kind, seed):
     "What learning leaves of the harm of weights alone and of tensors alone, measured once and kept"
     few,(x,_) = uniform_within(task(bench,kind)),images_of(bench,MADE,seed); file = bench.file('sensitivity', f'{bench.images_key(MADE,seed)}-learnt-{few.bits}', 'json')
     if not file.is_file():
-        weights,inputs = harms_learnt(bench.graph, x, few, trial(bench), seed); write_text(file, json.dumps(dict(bits=few.bits, weights=weights, inputs=inputs)))
+        weights,inputs = harms_learnt(bench.graph, x, few, bench.budget.unit_steps, seed); write_text(file, json.dumps(dict(bits=few.bits, weights=weights, inputs=inputs)))
     return json.loads(file.read_text())
 
 
@@ -96,7 +91,7 @@ def timed(f, *args, **kwargs):
 def fronts(bench, criteria, seed):
     "Seconds of each criterion, of what learning leaves and of whole fronts of 2 to 8 bits, on what machine, and the points of a picture"
     p,rows,(x,_) = task(bench,'w3a3-kl'),[],images_of(bench,MADE,seed)
-    _,learning = timed(harms_learnt, bench.graph, x, uniform_within(p), trial(bench), seed)
+    _,learning = timed(harms_learnt, bench.graph, x, uniform_within(p), bench.budget.unit_steps, seed)
     for c in criteria:
         alone = c in OF_WEIGHTS_ALONE; of = task(bench,f'w3-{c}') if alone else p; s,seconds = timed(sensitivity, bench.graph, x, c, seed=seed)
         for by in of.limits:

@@ -126,8 +126,8 @@ def same_integers(q, f, x, few, parts=0):
     torch.testing.assert_close(y, z); assert torch.equal(y.argmax(1), z.argmax(1))
 
 # at 96 pixels MobileNetV2 averages 9 codes, the mean of 4 would often lie on the border between two; the answers of ResNet-50 lie so close
-# together at 64 pixels that a border decides them, on each processor another way, so it is looked at where it averages 49 codes, at 224
-@pytest.mark.parametrize('name,size,n,least', [('resnet18',64,250,.9), ('resnet50',224,12,.995), ('mobilenet_v2',96,150,.995)])
+# together at 64 pixels that a border decides them, on each processor another way, and are decided at 224, where it averages 49 codes
+@pytest.mark.parametrize('name,size,n,least', [('resnet18',64,250,.9), ('resnet50',64,60,None), ('resnet50',224,12,.995), ('mobilenet_v2',96,150,.995)])
 @pytest.mark.parametrize('bits', ['w4a4','w2a2'])
 def test_networks_people_deploy(name, size, n, least, bits, tmp_path):
     "Each layer as exactly as in trained networks, the whole in integers; simulated, a random ResNet-18 falls short of 99.5 %"

@@ -31,7 +31,6 @@ from ..quant.prepare import load_quantized, prepare, save_quantized
 from ..quant.reconstruct import check_views, checked_images, quantize
 from ..sharp.meter import measure as sharpness_of
 from ..mixed.allocate import Plan, best, count, foreseen, mean_bits, plan, rows_of
-from ..mixed.sensitivity import TRIAL
 from ..synth.recipes import get_recipe
 from ..synth.synthesize import synthesize
 from ..train.finetune import Tuning, finetune
@@ -202,7 +201,7 @@ def make_policy(run:Run, p:Plan, x:Tensor, device, seed:int, steps:int) -> Polic
     path = run.file('policy.json')
     def choose():
         with timed(run, 'allocation_seconds'), within_memory('choosing bits', f'give fewer images, like --n {max(1,len(x)//2)}'):
-            sens = foreseen(p, x.to(device), seed, min(TRIAL, steps))
+            sens = foreseen(p, x.to(device), seed, steps)
             chosen = best(sens, p.costs, p.choices, p.limits)
             for row in rows_of(p, sens, chosen): run.log(**row)
         run.record(mean_bits=mean_bits(p, chosen), kilobytes=chosen.cost['size']/1e3, giga_bitops=chosen.cost['bitops']/1e9,

@@ -295,7 +295,7 @@ def uniform_within(p:Plan) -> Policy:
     return replace(p.policy, bits='w{0}a{0}'.format(max(filter(within, WIDTHS), default=WIDTHS[0])))
 
 def foreseen(p:Plan, images:Tensor, # (n, c, h, w), normalised, synthetic or real
-             seed:int=0, steps:int=TRIAL # of a unit, as of `harms_learnt`
+             seed:int=0, steps:int=TRIAL # of a unit in the reconstruction to come
             ) -> Sensitivity:
     "The sensitivity that the plan's bits are allocated by"
     sens = sensitivity(p.graph, images, p.criterion, p.policy.symmetric, seed=seed)
@@ -305,7 +305,7 @@ def foreseen(p:Plan, images:Tensor, # (n, c, h, w), normalised, synthetic or rea
 # %% ../../nbs/mixed/51_allocate.ipynb #b4b42d1c
 def allocate(model:nn.Module, # full precision, eval mode
              images:Tensor, # (n, c, h, w), normalised, synthetic or real
-             seed:int=0, steps:int=TRIAL, # of a unit, as of `harms_learnt`
+             seed:int=0, steps:int=TRIAL, # of a unit in the reconstruction to come
              **task # see `plan`
             ) -> Policy: # for `quantize`
     "Bits of every layer of `model`, for the least sensitivity within the limits of `task`"

@@ -245,11 +245,11 @@ def sensitivity(graph:fx.GraphModule, # from `trace`
                        rows[1] if inputs else None)
 
 # %% ../../nbs/mixed/50_sensitivity.ipynb #50c00002
-TRIAL = 100 # steps of a unit, where reconstruction is only tried
+TRIAL = 100 # steps of a unit, at most, where reconstruction is only tried
 
 def harms_learnt(graph:fx.GraphModule, # from `trace`
                  images:Tensor, # (n, c, h, w), normalised
-                 policy:Policy, steps:int=TRIAL, # of reconstruction, a unit
+                 policy:Policy, steps:int=TRIAL, # of a unit in the reconstruction to come; no more than `TRIAL` are tried
                  seed:int=0, batch:int=64 # images that go through together
                 ) -> tuple[float,float]:
     "Mean KL (of a network of one output, mean error) that reconstruction on the images leaves, on their mirror images: where weights alone have the few bits of `policy`, and where tensors alone have them"
@@ -257,7 +257,7 @@ def harms_learnt(graph:fx.GraphModule, # from `trace`
     with torch.no_grad(): right = [full(b) for b in unseen]
     distance = kl if right[0].shape[1]>1 else squared_error
     def left(bits):
-        learnt = reconstruct(prepare(graph, replace(policy, bits=bits)).to(images.device), images, steps, seed=seed)
+        learnt = reconstruct(prepare(graph, replace(policy, bits=bits)).to(images.device), images, min(TRIAL, steps), seed=seed)
         with torch.no_grad(): return float(sum(distance(y, learnt(b)) for y,b in zip(right,unseen)))/sum(map(len,unseen))
     few = parse_bits(policy.bits)
     return left(f'w{few.weights}a8'), left(f'w8a{few.input}')

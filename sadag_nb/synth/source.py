@@ -30,7 +30,7 @@ class _Standardized(nn.BatchNorm2d):
 # %% ../../nbs/synth/30_source.ipynb #7d1b20ac
 class UpConv2d(nn.Conv2d):
     "Enlarge twofold by repeating pixels, then convolve 3x3, computed at the small size"
-    def __init__(self, c_in:int, c_out:int): super().__init__(c_in, c_out, 3, padding=1) # channels that go in and come out
+    def __init__(self, c_in:int, c_out:int): super().__init__(c_in, c_out, 3) # channels that go in and come out
     def forward(self, x): # (n, c_in, h, w) -> (n, c_out, 2h, 2w)
         u = F.conv_transpose2d(x, self.weight.flip(2,3).transpose(0,1), stride=2)
         return F.avg_pool2d(u, 2, 1, divisor_override=1).add_(self.bias.view(-1,1,1)) # type: ignore[union-attr]
