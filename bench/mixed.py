@@ -62,11 +62,16 @@ def policy_of(bench, kind, seed):
     return best(sens, p.costs, p.choices, p.limits).policy(p.policy),None
 
 
+def parts_of(bench, kind, seed):
+    "Name of the folder of a row's finished units"
+    return f'mixed-{bench.images_key(MADE,seed)}-{kind}'
+
+
 def row(bench, kind, seed):
     "One network: its bits, what they cost, the harm foreseen (by KL) and its accuracy"
     (policy,order),(x,_) = policy_of(bench,kind,seed),images_of(bench,MADE,seed)
     a = allocation(table(bench,MADE,'kl',seed), count(bench.graph), policy.resolve(bench.graph)); start = time.perf_counter()
-    with bench.unfinished(f'mixed-{bench.images_key(MADE,seed)}-{kind}') as parts:
+    with bench.unfinished(parts_of(bench,kind,seed)) as parts:
         q = quantize(bench.net, x, policy, bench.budget.unit_steps, seed=seed, device=bench.device, save=parts, order=order, views=MADE.views)
     seconds = round(time.perf_counter()-start,1)
     return dict(kind=kind, seed=seed, views=MADE.views, top1=top1(q,bench.test,bench.device), seconds=seconds, sensitivity=a.sensitivity, **a.cost,
@@ -125,6 +130,7 @@ def main():
     def keep(where, compute, *key): # kind or criterion, and seed
         if any((r.get('kind') or r['criterion'],r['seed'])==key for r in found[where]): return
         found[where].append(compute(bench,*key)); write()
+        bench.clear(parts_of(bench,*key))
         print({k:v for k,v in found[where][-1].items() if k!='layers'}, flush=True)
     def write(): write_text(out, json.dumps(dict(found, machine=machine('cpu'), versions=versions()), indent=1))
 

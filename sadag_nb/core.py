@@ -8,7 +8,7 @@ __all__ = ['HALVINGS', 'PART', 'LOCK', 'import_torchvision', 'SadagError', 'Mode
            'reading', 'generator', 'seeded', 'default_device', 'fast_dtype', 'autocast', 'frozen', 'peak_mib',
            'memory_mib', 'within_memory', 'keep_memory', 'laid_out', 'Progress', 'Watched', 'steadily', 'writing',
            'sha256_of', 'write_text', 'save_tensors', 'load_tensors', 'locked', 'own_traces', 'versions', 'processor',
-           'Run', 'read_json']
+           'Run', 'read_json', 'check_folder']
 
 # %% ../nbs/00_core.ipynb #09f392eb
 import ctypes, difflib, hashlib, json, math, os, platform, re, sys, tempfile, time, warnings
@@ -380,6 +380,20 @@ def settings(self:Run, *names:str) -> list: # the values
     if lacking := [n for n in names if n not in config]:
         raise RunError(f"{self.path}/config.json lacks {', '.join(lacking)}: another version or program wrote it; make the run again with this one")
     return [config[n] for n in names]
+
+# %% ../nbs/00_core.ipynb #c0fe7b69
+_BEFORE = {'views':1} # what runs did before there was the setting
+
+def check_folder(out, settings:dict):
+    "`RunError` if the folder `out` has other contents than a run with these `settings`"
+    path = Path(out)
+    if not path.is_dir() or all(own_traces(p.name) for p in path.iterdir()): return
+    if not (path/'config.json').is_file(): raise RunError(f"{out} holds other files and no run: give another --out")
+    old = Run.open(path).config
+    for k,v in settings.items():
+        if (was := old.get(k, _BEFORE.get(k)))!=v:
+            raise RunError(f"{out} was made with {k} = {was!r}, not {v!r}: repeat its settings to go on, "
+                           "or give another --out")
 
 # %% ../nbs/00_core.ipynb #9d89a3e3
 @patch

@@ -48,6 +48,7 @@ class Browser(Chrome):
     def __init__(self):
         options = ChromeOptions(); options.binary_location = CHROMIUM
         options.set_capability('goog:loggingPrefs', {'performance':'ALL', 'browser':'ALL'})
+        options.add_experimental_option('perfLoggingPrefs', {'enablePage':False}) # requests alone
         for a in ('headless=new', 'no-sandbox', 'disable-gpu', 'disable-dev-shm-usage', 'disable-background-networking',
                   'host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'): options.add_argument('--'+a)
         super().__init__(options=options, service=Service(DRIVER))

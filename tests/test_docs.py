@@ -27,16 +27,17 @@ SEEN = '''{
 @needs_browser
 def test_reading_order(browser, address):
     "From page to page by the links at the foot: every notebook, whole, wide and narrow, and nothing from elsewhere"
-    here,came_from = address + 'index.html',None
+    here,came_from,widths = address + 'index.html',None,[1400,390]
     for path in notebooks():
-        browser.screen(1400); browser.get(here); seen = browser.js(SEEN)
+        browser.get(here); seen = browser.js(SEEN)
         assert seen['title']==''.join(cells(path,'markdown')[0]['source']).splitlines()[0].lstrip('# ')
         assert seen['before']==came_from, 'back leads to the page before'
         assert seen['equations']>=equations(path) and not seen['failed'], path
         assert not seen['blank']
-        for width in (1400,390):
+        for width in widths:
             browser.screen(width)
             assert browser.js('document.documentElement.scrollWidth')<=width, f'{path} on {width} pixels'
+        widths.reverse() # the next one is loaded as wide as this one was seen last
         assert browser.complaints()==[]
         assert [u for u in browser.requested() if not u.startswith((address,'data:','blob:'))]==[]
         here,came_from = seen['next'],here

@@ -221,7 +221,7 @@ class Odd(nn.Module):
     (lambda m,y: F.adaptive_avg_pool2d(y, 3), 'from (8, 8) to (3, 3) has windows of several sizes'),
     (lambda m,y: y.mean(0), 'mean over the images of a batch'), (lambda m,y: y.reshape(-1, 16), 'reshape mixes the images of a batch'),
     (lambda m,y: m.linear(y.flatten(2)), '`linear`: Linear reads a tensor of 3 dimensions, not 2'),
-    (lambda m,y: y[:,0], 'with anything but slices of channels, rows and columns'),
+    (lambda m,y: y[:,[0,2]], 'with anything but numbers and slices of channels, rows and columns'),
     (lambda m,y: F.pad(y, pad=(1,1,1,1), value=1.), 'with constant 1.0 is not covered: only zeros are'),
     (lambda m,y: y*y.size(1), 'mul reads something else than tensors')],
     ids='alpha divisor windows mean reshape linear index pad size'.split())
@@ -229,6 +229,11 @@ def test_unsupported_use_of_an_operator_is_named(odd, says, tmp_path):
     with pytest.raises(ModelError, match=re.escape(says)+'.*; replace it in the network'):
         export_onnx(trace(Odd(odd).eval(), (1,8,8)), tmp_path/'net.onnx')
     assert not list(tmp_path.iterdir())
+
+@pytest.mark.parametrize('piece', [lambda y: y[:,1], lambda y: y[:,-1,2:], lambda y: y[:,1:3,:,-2]], ids='channel row column'.split())
+def test_a_number_takes_its_dimension(piece, tmp_path):
+    net = Odd(lambda m,y: piece(y).flatten(1)).eval(); x = torch.randn(5,1,8,8)
+    torch.testing.assert_close(OnnxNetwork(export_onnx(trace(net,(1,8,8)), tmp_path/'net.onnx'))(x), net(x))
 
 def test_library_without_two_bits(tmp_path, monkeypatch):
     "An onnx library that knows no 2-bit integers"

@@ -206,11 +206,12 @@ def examined(options:dict):
 
 def report(sharpness:bool, run:str, **options): # as of `report_options`
     "Write a run's report, with its sharpness if asked, and print the outcome"
-    from sadag_nb.core import SettingError
+    from sadag_nb.core import Run, SettingError, locked
     given = {k:v for k,v in options.items() if v is not None}
     if sharpness: telling('pipeline','run_sharpness')(run=run, **given)
     elif given: raise SettingError(f"--{next(iter(given))} is read for the sharpness alone: give --sharpness too")
-    else: telling('report','run_report')(run=run)
+    else:
+        with locked(Run.open(run).path): telling('report','run_report')(run=run)
 
 def version():
     "Print the versions of everything that decides a result"

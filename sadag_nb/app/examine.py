@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np, torch
-from scipy import stats
+import scipy
 from torch import Tensor, nn
 from .pipeline import weights_sha256
 from .sweep import VALIDATION, data_key, kept_row
@@ -133,7 +133,7 @@ def rank_correlation(a, b, kinds=None, level:float=.95, samples:int=2000) -> tup
     a,b = np.asarray(a, float),np.asarray(b, float); rng = np.random.default_rng(0)
     names = np.arange(len(a)) if kinds is None else np.asarray(kinds); groups = [np.flatnonzero(names==k) for k in dict.fromkeys(names.tolist())]
     def rho(i): # 0 where one of the two does not vary
-        u,v = (r-r.mean() for r in (stats.rankdata(a[i]),stats.rankdata(b[i]))); return u@v/max(1e-12, ((u@u)*(v@v))**.5)
+        u,v = (r-r.mean() for r in (scipy.stats.rankdata(a[i]),scipy.stats.rankdata(b[i]))); return u@v/max(1e-12, ((u@u)*(v@v))**.5)
     drawn = [rho(np.concatenate([groups[k] for k in rng.integers(0, len(groups), len(groups))])) for _ in range(samples)]
     return float(rho(np.arange(len(a)))),*np.quantile(drawn, ((1-level)/2,(1+level)/2)).tolist()
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DEMO', 'DEMO_RECIPES', 'open_device', 'weights_sha256', 'open_network', 'layer_table', 'open_labelled',
-           'open_calibration', 'stored_images', 'check_folder', 'Followed', 'finished', 'working', 'timed',
-           'make_images', 'run_synthesize', 'check_auto', 'make_policy', 'make_model', 'measure', 'describe', 'moved',
+           'open_calibration', 'stored_images', 'Followed', 'finished', 'working', 'timed', 'make_images',
+           'run_synthesize', 'check_auto', 'make_policy', 'make_model', 'measuring', 'measure', 'describe', 'moved',
            'run_quantize', 'open_run', 'run_evaluate', 'run_sharpness', 'make_tuned', 'renewing', 'run_finetune',
            'run_export', 'measured', 'evaluate_onnx', 'nearest', 'calibrated', 'demo']
 
@@ -13,12 +13,12 @@ __all__ = ['DEMO', 'DEMO_RECIPES', 'open_device', 'weights_sha256', 'open_networ
 import hashlib, json, math, os, shutil, statistics, tempfile, time
 import torch, torch.fx as fx
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from tabulate import tabulate
 from torch import Tensor, nn
-from ..core import (DataError, Run, RunError, SadagError, SettingError, at_least, default_device, generator, load_tensors, locked,
-                           own_traces, peak_mib, read_json, save_tensors, sha256_of, within_memory, write_text)
+from ..core import (DataError, Run, RunError, SadagError, SettingError, at_least, check_folder, default_device, generator, load_tensors, locked,
+                           peak_mib, read_json, reading, save_tensors, sha256_of, within_memory, write_text)
 from ..ranks import check_part, from_first, own_device, rank
 from ..models.zoo import pretrained
 from ..models.datasets import agreement, calibration, loader, open_images, top1
@@ -102,20 +102,6 @@ def stored_images(path, card) -> Tensor: # (n, c, h, w), normalised, float32
     try: return checked_images(x, card.shape)
     except DataError as e: raise DataError(f"{path} does not suit {card.name}: {e}") from None
 
-# %% ../../nbs/app/70_pipeline.ipynb #c0fe7b69
-_BEFORE = {'views':1} # what runs did before there was the setting
-
-def check_folder(out, settings:dict):
-    "`RunError` if the folder `out` has other contents than a run with these `settings`"
-    path = Path(out)
-    if not path.is_dir() or all(own_traces(p.name) for p in path.iterdir()): return
-    if not (path/'config.json').is_file(): raise RunError(f"{out} holds other files and no run: give another --out")
-    old = Run.open(path).config
-    for k,v in settings.items():
-        if (was := old.get(k, _BEFORE.get(k)))!=v:
-            raise RunError(f"{out} was made with {k} = {was!r}, not {v!r}: repeat its settings to go on, "
-                           "or give another --out")
-
 # %% ../../nbs/app/70_pipeline.ipynb #a545e4cd
 class Followed(Run):
     "A run that rank 0 writes, as the other ranks have it"
@@ -185,7 +171,7 @@ def run_synthesize(model:str, out:str, weights:str|None=None, input:tuple|None=N
                  recipe=recipe, n=n, steps=steps, batch=batch, seed=seed) as run:
         make_images(run, net, device, recipe, n, steps, batch, seed)
         run.record(peak_mib=peak_mib())
-    return finished(run)
+        return finished(run)
 
 # %% ../../nbs/app/70_pipeline.ipynb #8637231b
 def check_auto(bits:str, graph:fx.GraphModule, policy:Policy, limits:dict # what `plan` takes; None: not given
@@ -208,7 +194,7 @@ def make_policy(run:Run, p:Plan, x:Tensor, device, seed:int, steps:int) -> Polic
                    sensitivity=chosen.sensitivity)
         write_text(path, json.dumps(chosen.policy(p.policy).as_dict(), indent=1))
     if not from_first(path.is_file): from_first(choose)
-    return Policy(**read_json(path))
+    with reading(path, 'it is of another version: delete it, and bits are chosen again', RunError): return Policy(**read_json(path))
 
 # %% ../../nbs/app/70_pipeline.ipynb #4ca06239
 def make_model(run:Run, net:nn.Module, device, x:Tensor, policy:Policy, steps:int, batch:int, seed:int,
@@ -223,10 +209,14 @@ def make_model(run:Run, net:nn.Module, device, x:Tensor, policy:Policy, steps:in
     from_first(shutil.rmtree, units, ignore_errors=True)
     return load_quantized(path, net)
 
+def measuring(batch:int=256): # images that go through together
+    "For the block that measures accuracy: `OutOfMemory` says what would fit"
+    return within_memory('measuring accuracy', f'give a smaller batch to sadag evaluate, like --batch {max(1,batch//2)}')
+
 def measure(run:Run, net:nn.Module, qmodel:nn.Module, device, test, data:str, batch:int=256):
     "Record the accuracy of both networks on the labelled images `test`"
     batches = loader(test, net.card, batch)
-    with within_memory('measuring accuracy', f'give a smaller batch to sadag evaluate, like --batch {max(1,batch//2)}'):
+    with measuring(batch):
         run.record(data=data, fp_top1=top1(net, batches, device), top1=top1(qmodel, batches, device))
 
 # %% ../../nbs/app/70_pipeline.ipynb #5d1c90e7
@@ -272,12 +262,12 @@ def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=Non
                  unit_steps=unit_steps, unit_batch=unit_batch, views=views, seed=seed, **how, **(auto if task else {})) as run:
         if x is not None: from_first(save_tensors, run.file('images.safetensors'), {'images':x})
         else: x = make_images(run, net, device, recipe, n, steps, batch, seed)
-        if task: policy = replace(make_policy(run, task, x, device, seed, unit_steps), symmetric=symmetric, outputs=policy.outputs)
+        if task: policy = make_policy(run, task, x, device, seed, unit_steps)
         qmodel = make_model(run, net, device, x, policy, unit_steps, unit_batch, seed, cache_gib, views)
         if rank()==0: describe(run, net, graph, qmodel, x)
         if rank()==0 and data: measure(run, net, qmodel, device, test, data)
         run.record(peak_mib=peak_mib())
-    return finished(run)
+        return finished(run)
 
 # %% ../../nbs/app/70_pipeline.ipynb #abb9598b
 def open_run(path:str,
@@ -327,7 +317,7 @@ def make_tuned(run:Run, net:nn.Module, device, qmodel:nn.Module, images, # see `
     "The run's fine-tuned model, trained if it is not there yet"
     path,state = run.file('model.safetensors'),run.file('state')
     if not path.is_file():
-        with timed(run, 'finetune_seconds'):
+        with timed(run, 'finetune_seconds'), within_memory('fine-tuning', f'give a smaller batch, like --batch {max(1,how.batch//2)}'):
             tuned = finetune(qmodel.to(device), net, images, how, seed, log=run.log, save=state).cpu()
         save_quantized(tuned, path)
     shutil.rmtree(state, ignore_errors=True)
@@ -361,13 +351,14 @@ def run_finetune(run:str, # folder of a quantize or finetune command
                  start_sha256=weights_sha256(qmodel), bits=bits, layers=layers,
                  symmetric=c.get('symmetric'), integer=c.get('integer'), images=images or str(run), n=len(x), images_sha256=_digest(x),
                  recipe=recipe, seed=seed, **asdict(how)) as new:
-        if test is not None: new.record(start_top1=top1(qmodel, loader(test, net.card), device))
+        if test is not None:
+            with measuring(): new.record(start_top1=top1(qmodel, loader(test, net.card), device))
         save_tensors(new.file('images.safetensors'), {'images':x})
         tuned = make_tuned(new, net, device, qmodel, source, how, seed)
         describe(new, net, trace(net), tuned, x)
         if data: measure(new, net, tuned, device, test, data)
         new.record(mean_bits=before.result.get('mean_bits'), peak_mib=peak_mib())
-    return run_report(new)
+        return run_report(new)
 
 # %% ../../nbs/app/70_pipeline.ipynb #0ac7f5e1
 def run_export(run:str, # run folder
@@ -435,11 +426,12 @@ def demo(out:str='runs/demo', n:int=128, steps:int=300, # images, generator step
     at_least(1, n=n, steps=steps, unit_steps=unit_steps)
     net,graph = open_network(DEMO); batches = loader(open_labelled('digits', net.card), net.card)
     with working(out, net, {}, command='demo', model=DEMO, n=n, steps=steps, unit_steps=unit_steps, widths=widths,
-                 seed=seed) as run, timed(run, 'seconds'):
-        rows:list[dict] = [dict(bits=None, method='full precision', top1=top1(net, batches))]
-        for bits in widths:
-            for method in (None,*DEMO_RECIPES):
-                rows.append(calibrated(run, method, bits, device) if method else nearest(graph, bits, batches))
-                print('{bits} {method}: {top1:.2f} %, {seconds:.1f} s'.format(**rows[-1]), flush=True)
+                 seed=seed) as run:
+        with timed(run, 'seconds'):
+            rows:list[dict] = [dict(bits=None, method='full precision', top1=top1(net, batches))]
+            for bits in widths:
+                for method in (None,*DEMO_RECIPES):
+                    rows.append(calibrated(run, method, bits, device) if method else nearest(graph, bits, batches))
+                    print('{bits} {method}: {top1:.2f} %, {seconds:.1f} s'.format(**rows[-1]), flush=True)
         run.record(rows=rows, fp_top1=rows[0]['top1'], peak_mib=peak_mib())
-    return run_report(run)
+        return run_report(run)

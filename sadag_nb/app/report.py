@@ -19,7 +19,7 @@ import torch
 from jinja2 import DictLoader, Environment
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullLocator
 from safetensors import safe_open
 from ..core import Run, RunError, reading, write_text, writing
 from torchvision.utils import make_grid
@@ -117,7 +117,7 @@ def logarithmic(ax, which:str, # 'x' or 'y'
     if not 0 < 10*low < high: return
     getattr(ax, f'set_{which}scale')('log'); axis = getattr(ax, f'{which}axis')
     axis.set_major_locator(LogLocator(subs=(1,2,5) if high<100*low else (1,)))
-    axis.set_major_formatter('{x:g}'); axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter('{x:g}'); axis.set_minor_locator(NullLocator())
 
 # %% ../../nbs/app/71_report.ipynb #8d50ef95
 @styled
@@ -212,7 +212,7 @@ def _histogram(ax, r:dict):
     for p in (range(r['low'],r['high']+1) if levels<=16 else (r['low'],r['high'])): ax.axvline(p, color=ORANGE, lw=.8)
     ax.set(yscale='log', ylim=(floor,None), ylabel='share', xlabel='steps of the grid')
     ax.set_title(f"{r['layer']}: {r['kind']}, {levels.bit_length()-1} bits"); ax.grid(False)
-    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.yaxis.set_major_formatter('{x:g}'); ax.yaxis.set_minor_locator(NullLocator())
 
 # %% ../../nbs/app/71_report.ipynb #f5d67056
 @styled

@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 import numpy as np, torch
-from scipy import stats
+import scipy
 from tabulate import tabulate
 from torch import Tensor
 from .pipeline import open_device, open_labelled, open_network, weights_sha256
 from .report import visible
-from ..core import (PART, DataError, RunError, SettingError, at_least, load_tensors, locked, memory_mib, nearest_name, processor, read_json, save_tensors, torchvision,
+from ..core import (PART, DataError, RunError, SettingError, at_least, load_tensors, locked, memory_mib, nearest_name, processor, read_json, reading, save_tensors, torchvision,
                            versions, write_text, writing)
 from ..ranks import alone, from_first, owners, rank, world
 from ..graph.probe import features
@@ -216,7 +216,7 @@ def found_recipe(search:str|None # search.json of a search
     try: best = json.loads(Path(search).read_text())['best']
     except (OSError, ValueError, KeyError, TypeError): raise DataError(f"{search} is not the search.json of a search: give another") from None
     if not best: raise DataError(f"{search} has no trial that came to the last rung yet: let the search go on")
-    return recipe_from(best)
+    with reading(search, 'it is of another version: search again'): return recipe_from(best)
 
 # %% ../../nbs/app/75_sweep.ipynb #9647379c
 def _checked(sweep:str, cases, bits, seeds, train, search, views) -> Sweep:
@@ -281,7 +281,7 @@ def machine(device) -> str:
 # %% ../../nbs/app/75_sweep.ipynb #040f7b2d
 def interval(d, level:float=.95) -> tuple[float,float,float]: # mean, lower and upper end
     "Mean of the differences `d` with its interval by Student's t"
-    d = np.asarray(d, dtype=float); half = stats.t.ppf((1+level)/2, len(d)-1)*d.std(ddof=1)/len(d)**.5
+    d = np.asarray(d, dtype=float); half = scipy.stats.t.ppf((1+level)/2, len(d)-1)*d.std(ddof=1)/len(d)**.5
     return float(d.mean()),float(d.mean()-half),float(d.mean()+half)
 
 def values(found:dict, case:str, bits:str, what:str='top1') -> dict: # seed -> value
@@ -339,7 +339,7 @@ _IMAGENET = (('resnet18',(53.74,65.10,66.89,69.66),(54.51,65.25,67.10,69.72)),
              ('resnet50',(56.81,69.99,72.54,75.59),(57.55,70.52,72.62,75.70)),
              ('mobilenet_v2',(11.93,51.47,55.31,68.38),(13.01,51.89,56.02,68.54)))
 add_sweep(Sweep('table3', 'ImageNet', _published(*({k:v for m,*sides in _IMAGENET for k,v in _by_bits(f'torchvision:{m}',*sides[i]).items()}
-    for i in (0,1))), ('w2a2','w2a4','w3a3','w4a4'), 'torchvision:resnet18'))
+    for i in (0,1))), ('w2a2','w2a4','w3a3','w4a4'), 'torchvision:resnet18'));
 
 # %% ../../nbs/app/75_sweep.ipynb #2ed1ee98
 _COUNTS = ((128,47.17,47.54),(256,50.46,51.25),(512,52.79,53.19),(1024,53.74,54.51))
@@ -371,27 +371,27 @@ add_sweep(Sweep('ablation', "SADAG's choices, one changed at a time", (
     Case('no diversity', _weighted('diversity',0)), Case('worst, no diversity', _weighted('diversity',0,'sadag-worst')),
     _with('rho 0.5', rho=.5), _with('rho 8', rho=8.), _with('tau 0.1', tau=.1),
     _with('network residual', residual='network'), _with('exact Hessian', hessian='exact'), _with('three layers', layers=3),
-    Case('paper variant','sadag-paper')), ('w2a2','w4a4')))
+    Case('paper variant','sadag-paper')), ('w2a2','w4a4')));
 
 # %% ../../nbs/app/75_sweep.ipynb #a4694f8c
 _idle = replace(_sadag.phases[1], terms={'bn':1.}, restart=True, lr_source=0., lr_embedding=0.)
 add_sweep(Sweep('figure1', 'Images after the warm-up, and at the end', (
-    Case('after warm-up', replace(_sadag, name='after-warm-up', phases=(_sadag.phases[0],_idle))), Case('sadag','sadag')), ('w2a2',)))
+    Case('after warm-up', replace(_sadag, name='after-warm-up', phases=(_sadag.phases[0],_idle))), Case('sadag','sadag')), ('w2a2',)));
 
 # %% ../../nbs/app/75_sweep.ipynb #5fc4b751
 _apart = ('genie','sadag','noise','sadag-paper','sadag-released') # the first two come first; the last two are variants, not criteria
 add_sweep(Sweep('criteria', 'Published criteria, one calibration set each, the same quantizer', (
     *(Case(name,name) for name in ('genie','sadag',*(r for r in RECIPES if r not in _apart))), Case('noise','noise'), Case('real','real-random')),
-    ('w2a2','w4a4')))
+    ('w2a2','w4a4')));
 
 # %% ../../nbs/app/75_sweep.ipynb #5fc4b753
 _viewed = lambda name,recipe: tuple(Case(f'{name}, {v} view{"s"*(v>1)}', recipe, views=v) for v in (1,2,4))
 add_sweep(Sweep('views', 'Mirror images of the calibration images', (*_viewed('sadag','sadag'), *_viewed('genie','genie'), *_viewed('zeroq','zeroq'), *_viewed('real','real-random')),
-    ('w2a2','w4a4')))
+    ('w2a2','w4a4')));
 
 # %% ../../nbs/app/75_sweep.ipynb #5fc4b755
 add_sweep(Sweep('steps', 'Accuracy over steps', tuple(Case(f'{s} steps, {u} a unit', 'sadag', steps=s, unit_steps=u)
-    for s,u in ((300,400),(75,400),(150,400),(600,400),(300,100),(300,200),(300,800))), ('w2a2','w4a4')))
+    for s,u in ((300,400),(75,400),(150,400),(600,400),(300,100),(300,200),(300,800))), ('w2a2','w4a4')));
 
 # %% ../../nbs/app/75_sweep.ipynb #9c7bbfed
 def _tuned(name, nearest=False, **how): return Case(name, 'sadag', finetune=Tuning(**how), nearest=nearest)
@@ -399,8 +399,8 @@ def _tuned(name, nearest=False, **how): return Case(name, 'sadag', finetune=Tuni
 add_sweep(Sweep('finetune', 'Fine-tuning after reconstruction, plain and sharpness-aware', (
     Case('reconstructed','sadag'), _tuned('plain'), _tuned('SAQ', saq=3), _tuned('SAQ, radius 0.35', saq=3, rho=.35),
     _tuned('every 4th step, 0.35', saq=3, every=4, rho=.35), _tuned('case 1, 0.35', saq=1, rho=.35), _tuned('case 2, 0.35', saq=2, rho=.35),
-    _tuned('plain from nearest', nearest=True), _tuned('SAQ from nearest', nearest=True, saq=3)), ('w2a2','w4a4')))
+    _tuned('plain from nearest', nearest=True), _tuned('SAQ from nearest', nearest=True, saq=3)), ('w2a2','w4a4')));
 
 # %% ../../nbs/app/75_sweep.ipynb #a7c1e0d6
 add_sweep(Sweep('confirm', 'The best recipe of a search', (Case('sadag','sadag'), Case('genie','genie'), Case('winner',SEARCHED),
-    Case('real','real-random')), ('w2a2','w4a4')))
+    Case('real','real-random')), ('w2a2','w4a4')));

@@ -47,6 +47,7 @@ class Writer:
         return name
     def constant(self, array, name:str|None=None) -> str: # its name, by default a number
         "Add a constant: an array, or (type, shape, bytes)"
+        if getattr(array,'dtype',None)==object: raise KeyError('a number that the graph computes')
         name = name or f'c{len(self.constants)}'
         self.constants[name] = array
         return name
@@ -113,7 +114,7 @@ def blocks(kernel:int, stride:int, # of the convolution, in one dimension
 
 # %% ../../nbs/deploy/61_onnx.ipynb #5b10c003
 def _side(node:fx.Node, graph:fx.GraphModule) -> int:
-    "Side of the blocks that the layer `node` steps over, if it is a convolution that gains by them; else 1"
+    "Side of the blocks that the layer `node` steps over, if it is a convolution that can be written so; else 1"
     m = module_of(node, graph)
     if not isinstance(m, nn.Conv2d) or m.in_channels>FEW or m.groups>1 or m.dilation!=(1,1) or m.padding_mode!='zeros': return 1
     s,size = m.stride[0],shape_of(node.args[0])[2:]
@@ -313,11 +314,12 @@ def _same(w, node): return w.values[node.args[0]]
 @writes(operator.getitem)
 def _slice(w, node):
     v,parts = w.values[node.args[0]],node.args[1] if isinstance(node.args[1],tuple) else (node.args[1],)
-    kept = {i:p for i,p in enumerate(parts) if p!=slice(None)}
+    kept = {i:slice(p, p+1 or None) if type(p) is int else p for i,p in enumerate(parts) if p!=slice(None)} # a number: one of them, and its dimension goes
     if not all(isinstance(p,slice) and (p.step or 1)>0 and 0<i for i,p in kept.items()):
-        raise unsupported(node, w.graph, 'with anything but slices of channels, rows and columns is not covered')
+        raise unsupported(node, w.graph, 'with anything but numbers and slices of channels, rows and columns is not covered')
     rows = [(p.start or 0, 2**31-1 if p.stop is None else p.stop, i, p.step or 1) for i,p in kept.items()]
-    return v._replace(name=w.op('Slice', v.name, *(w.constant(np.array(a)) for a in zip(*rows)))) if rows else v
+    if rows: v = v._replace(name=w.op('Slice', v.name, *(w.constant(np.array(a)) for a in zip(*rows))))
+    return v if len(shape_of(node))==len(shape_of(node.args[0])) else v._replace(name=w.op('Reshape', v.name, w.constant(np.array([-1,*shape_of(node)[1:]]))))
 
 # %% ../../nbs/deploy/61_onnx.ipynb #9d0db496
 @writes(F.pad)

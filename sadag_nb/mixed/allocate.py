@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch.fx as fx
 from matplotlib.figure import Figure
-from scipy.optimize import Bounds, LinearConstraint, milp
+import scipy # whose parts are imported where they are first used
 from torch import Tensor, nn
 from ..core import DataError, SadagError, SettingError, nearest_name
 from ..graph.trace import Layer, answer, fold, module_of, nodes_of, shape_of, trace
@@ -192,14 +192,14 @@ def solve(choices:list[dict], costs:Costs, limits:dict, # 'size', 'bitops', 'tim
     "The allocation with the smallest sum of `aim` within all `limits`; `SadagError` if the solver finds none"
     variables = _variables(choices); left,right = _equations(choices, variables)
     value = np.array([aim(tuple(next(iter(choices[f].values()))), n, b) for f,n,b in variables])
-    rules = [LinearConstraint(left, right, right)]
+    rules = [scipy.optimize.LinearConstraint(left, right, right)]
     for by,limit in limits.items():
         room = limit-(costs.fixed if by=='size' else 0); row = np.array([costs.of(by, n, b) for _,n,b in variables])
         scale = row.max() or 1.
-        rules.append(LinearConstraint(row[None]/scale, ub=room/scale))
+        rules.append(scipy.optimize.LinearConstraint(row[None]/scale, ub=room/scale))
     free,scale,kept,gap = np.ones(len(value), bool),value.sum(),None,0.
     while True: # what is worse alone than the best sum so far cannot be part of a better one
-        found = milp(value*free*1e4/max(scale,1e-300), integrality=np.ones(len(value)), bounds=Bounds(0,free),
+        found = scipy.optimize.milp(value*free*1e4/max(scale,1e-300), integrality=np.ones(len(value)), bounds=scipy.optimize.Bounds(0,free),
                      constraints=rules, options=dict(time_limit=seconds, mip_rel_gap=0.))
         if found.x is None: break
         kept,gap = found.x>.5,found.mip_gap or 0.; scale = value[kept].sum(); worse = free&(value>scale*(1+1e-9))

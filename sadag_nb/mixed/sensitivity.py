@@ -257,7 +257,7 @@ def harms_learnt(graph:fx.GraphModule, # from `trace`
     with torch.no_grad(): right = [full(b) for b in unseen]
     distance = kl if right[0].shape[1]>1 else squared_error
     def left(bits):
-        learnt = reconstruct(prepare(graph, replace(policy, bits=bits)).to(images.device), images, min(TRIAL, steps), seed=seed)
+        learnt = reconstruct(prepare(graph, replace(policy, bits=bits), norms=False).to(images.device), images, min(TRIAL, steps), seed=seed)
         with torch.no_grad(): return float(sum(distance(y, learnt(b)) for y,b in zip(right,unseen)))/sum(map(len,unseen))
     few = parse_bits(policy.bits)
     return left(f'w{few.weights}a8'), left(f'w8a{few.input}')

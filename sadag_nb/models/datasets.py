@@ -11,7 +11,7 @@ __all__ = ['SUFFIXES', 'LARGEST', 'MOST', 'FORMATS', 'PIXELS', 'NAMED', 'IN_MEMO
 import io, itertools, os, tarfile, warnings, zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -112,15 +112,20 @@ def _whole(path, name, read) -> bytes:
 FORMATS = 'JPEG','PNG','BMP','GIF','WEBP','PPM','TIFF' # of SUFFIXES: others are not tried, whatever a file is called
 PIXELS = 2**26 # of a picture, at most
 
+def _of_bytes(im:Image.Image) -> Image.Image:
+    "The picture with a byte a colour: Pillow would cut grey ones of two bytes off at 255"
+    if im.mode.startswith('I;16'): return Image.fromarray((np.asarray(im)//256).astype(np.uint8))
+    if im.mode in ('I','F'): raise DataError(f"a picture of Pillow's mode {im.mode} does not say what is white: give it with 8 or 16 bits")
+    return im
+
 def decoded(raw:bytes, # a file's
             card:Card) -> Tensor: # (c, h, w), uint8
     "Decode, resize the shorter side, cut out the centre"
     c,h,w = card.shape
     if c not in (1,3): raise DataError(f"pictures have 1 channel or 3, and the network takes {c}: give tensors, in a .safetensors file")
-    with warnings.catch_warnings(): # Pillow's word on large or odd pictures
-        warnings.simplefilter('ignore'); im = Image.open(io.BytesIO(raw), formats=FORMATS)
-        if im.width*im.height>PIXELS: raise DataError(f"a picture of {im.width} × {im.height} pixels is larger than {PIXELS} pixels: shrink it")
-        im = im.convert('L' if c==1 else 'RGB')
+    im = Image.open(io.BytesIO(raw), formats=FORMATS)
+    if im.width*im.height>PIXELS: raise DataError(f"a picture of {im.width} × {im.height} pixels is larger than {PIXELS} pixels: shrink it")
+    im = _of_bytes(im).convert('L' if c==1 else 'RGB')
     side = card.resize or max(h,w)
     if min(im.size)!=side:
         size = [max(side, round(s*side/min(im.size))) for s in im.size]
@@ -181,7 +186,9 @@ def batches(self:Files, size:int):
     raw = ((name,read()) for i,(name,read) in enumerate(members(self.path)) if i in wanted)
     with ThreadPoolExecutor() as pool:
         for i in range(0, len(self), size):
-            x = torch.stack([*pool.map(lambda o: _decoded(o, self.path, self.card), itertools.islice(raw, size))])
+            with warnings.catch_warnings(): # Pillow's word on large or odd pictures; here, as what it changes is every thread's
+                warnings.simplefilter('ignore')
+                x = torch.stack([*pool.map(lambda o: _decoded(o, self.path, self.card), itertools.islice(raw, size))])
             yield x, None if self.labels is None else self.labels[i:i+size]
 
 # %% ../../nbs/models/06_datasets.ipynb #b15294de
@@ -210,7 +217,7 @@ def _cifar(spec, card, download):
     try: found = getattr(torchvision.datasets, kind.upper())(root or 'data', part=='train', download=download)
     except (RuntimeError, OSError) as e:
         raise DataError(f"{kind} cannot be read from folder {root or 'data'!r} ({e}): "
-                        f"give {kind}:FOLDER, or allow the download") from None
+                        f"give {kind}:FOLDER, or fetch it in Python, by open_images(…, download=True)") from None
     return Images(torch.from_numpy(found.data).permute(0,3,1,2).contiguous(), torch.tensor(found.targets), found.classes)
 
 # %% ../../nbs/models/06_datasets.ipynb #15fbe57a
@@ -225,8 +232,8 @@ def _find(spec, card, labelled, download):
         raise DataError(f"{spec} has images of shape {tuple(images.data.shape[1:])}, {card.name} takes {tuple(card.shape)}: "
                         "give others")
     if not labelled: return Images(images.data)
-    check_classes(images.classes or [], card, spec)
-    return images
+    had = images.classes or []; own = check_classes(had, card, spec)
+    return replace(images, labels=torch.tensor([own.index(c) for c in had])[images.labels], classes=own)
 
 # %% ../../nbs/models/06_datasets.ipynb #ab60a081
 def open_images(spec, # a folder, an archive, "digits", "digits-train", "cifar10:FOLDER", …

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
 from fastcore.meta import delegates
-from ..core import (DataError, Run, RunError, SadagError, at_least, autocast, default_device, fast_dtype, keep_memory, locked,
+from ..core import (DataError, Run, RunError, SadagError, at_least, autocast, check_folder, default_device, fast_dtype, keep_memory, locked,
                            generator, load_tensors, save_tensors, seeded)
 from .zoo import load_weights, untrained
 from .datasets import Images, loader, open_images, top1
@@ -128,7 +128,7 @@ def fit(model:nn.Module, # with a `card`
         **kwargs) -> nn.Module: # the same model, trained, in eval mode
     "Train `model`, going on from where `run` was left"
     plan,device = Plan(**kwargs),torch.device(device or default_device())
-    if train.labels is None: raise DataError("training needs labels: put the images into one folder a class")
+    if any(i is not None and i.labels is None for i in (train,test)): raise DataError("training needs labels, and so does measuring: put the images into one folder a class")
     keep_memory(); opt = optimizer(model.to(device, memory_format=torch.channels_last), plan)
     for epoch in range(_resume(model, opt, plan, run.file(STATE)) if run else 0, plan.epochs):
         row = _measured(model, opt, train, test, plan, epoch, device)
@@ -146,21 +146,15 @@ def save_half(model:nn.Module, path):
 def train_from_files(name, train, test, out, # of `untrained`; folders or archives of images, `test` may be None; run folder
                      **plan) -> Run: # settings of `Plan`
     "Train the network called `name` on a folder or archive of images; the run folder"
-    with seeded(plan['seed'], 'init'): model = untrained(name)
+    settings = dict(name=name, **asdict(Plan(**plan))); check_folder(out, settings)
+    with seeded(settings['seed'], 'init'): model = untrained(name)
     train,test = open_images(train, model.card),test and open_images(test, model.card)
-    settings = dict(name=name, **asdict(Plan(**plan))); _check_begun(out, settings)
     with locked(out):
-        run = Run.create(out, **settings); path = run.file('model.safetensors')
+        check_folder(out, settings); run = Run.create(out, **settings); path = run.file('model.safetensors')
         save_half(fit(model, train, test, run, **plan), path)
         run.record(sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
                    top1=top1(load_weights(model, path), loader(test, model.card)) if test else None)
     return run
-
-def _check_begun(out, settings:dict):
-    "`RunError`, before anything is written, if the run in `out` was begun with other settings"
-    if not (Path(out)/'config.json').is_file(): return
-    for k,v in Run.open(out).config.items():
-        if k in settings and settings[k]!=v: raise RunError(f"{out} was begun with {k} = {v!r}: keep to it, or give another --out")
 
 # %% ../../nbs/models/07_fit.ipynb #e6f26eec
 def main(argv:list|None=None):

@@ -258,6 +258,7 @@ def _torchvision(name, weights, shape):
                                        f"({', '.join(sets)}), or 'random'")
     with seeded(name): model = torchvision.models.get_model(short, weights=None)
     model.card = _preset_card(name, entry, shape)
+    if hasattr(model,'transform_input'): model.transform_input = True # GoogLeNet and Inception learnt from other ranges, and bring images there themselves
     if weights in sets: return _download(model, entry)
     return model if weights=='random' else load_weights(model, weights)
 

@@ -157,7 +157,7 @@ add_recipe(replace(_sadag, name='sadag-paper', direction='worst', residual='netw
 add_recipe(replace(_sadag, name='sadag-released', rho=1., residual='network', neighbours=1., proxy_steps=4000, phases=(
     replace(_warm, share=8/9),
     Phase(1/9, {'bn':1., 'matching':1., 'nearest':1.}, balanced=False, restart=True,
-          lr_source=1e-4, lr_embedding=1e-5, decay=.95, decay_every=1))))
+          lr_source=1e-4, lr_embedding=1e-5, decay=.95, decay_every=1))));
 
 # %% ../../nbs/synth/35_recipes.ipynb #e6813d47
 _mean = {'bn':{'mean':True}}
@@ -184,11 +184,10 @@ VARIANTS = {'paper':'sadag-paper', 'released':'sadag-released', 'corrected':'sad
 
 def get_recipe(recipe:str|Recipe, variant:str|None=None) -> Recipe:
     "A recipe by name, or as given; `variant` chooses among SADAG's"
-    if isinstance(recipe, Recipe): return recipe
     if variant and nearest_name('variant of SADAG', variant, VARIANTS):
-        if recipe!='sadag': raise SettingError(f"variants are of the recipe sadag, not of {recipe}")
+        if recipe!='sadag': raise SettingError(f"variants are of the recipe sadag, by name, not of {getattr(recipe,'name',recipe)}")
         recipe = VARIANTS[variant]
-    return RECIPES[nearest_name('recipe', recipe, RECIPES)]
+    return recipe if isinstance(recipe, Recipe) else RECIPES[nearest_name('recipe', recipe, RECIPES)]
 
 def recipe_table() -> str:
     "All recipes, one a line: name, source of images, loss terms, origin, and what tells it from others of the same terms"

@@ -54,12 +54,12 @@ def relaxed(a:Tensor, r:Tensor, target:Tensor, n:int, steps:int=300) -> Tensor: 
     "Climb the cosine by the gradient of each image's membership, from a random set"
     order,v = chance(a,r,target,len(a)),torch.empty(len(a), device=a.device)
     v[order] = torch.linspace(.1, 0, len(a), device=a.device); v.requires_grad_() # the first n are in
-    opt,best,kept = torch.optim.Adam([v], lr=.01),-2.,order[:n]
+    opt,best,kept = torch.optim.Adam([v], lr=.01),v.new_tensor(-2.),order[:n]
     for _ in range(steps):
         chosen = v.detach().topk(n).indices
         inside = torch.zeros_like(v).index_fill(0, chosen, 1.)+v-v.detach()
         cosine = torch.cosine_similarity((a.T@(inside[:,None]*r)).flatten(), target.flatten(), dim=0)
-        if cosine.item()>best: best,kept = cosine.item(),chosen
+        better = cosine.detach()>best; best,kept = torch.where(better,cosine.detach(),best),torch.where(better,chosen,kept)
         opt.zero_grad(); (-cosine).backward(); opt.step()
     return kept
 

@@ -47,10 +47,13 @@ class Networks:
         if recipe.labelled() and self.classes<2:
             raise ModelError(f"the recipe {recipe.name} asks for images of given classes, and the network's last layer has "
                              f"{self.classes} output: choose a recipe without classes, like sadag")
-        self.folded,self.weights = fold(graph),next((channel_weights(p) for p in self.probes.values()), None)
-        self.plain,self.margins = _ready(features(fold(graph), recipe.layers), device, dtype),cache(self._margins)
+        self.weights,self.margins = next((channel_weights(p) for p in self.probes.values()), None),cache(self._margins)
     def probing(self, **kwargs) -> dict: # swing or not -> `probe`
         return {s:_ready(probe(self.graph, s, self.recipe.layers, **kwargs), self.device, self.dtype) for s in {p.swing for p in self.recipe.phases}}
+    @cached_property
+    def folded(self) -> fx.GraphModule: return fold(self.graph)
+    @cached_property
+    def plain(self) -> nn.Module: return _ready(features(self.folded, self.recipe.layers), self.device, self.dtype) # x -> `Reading`
     @cached_property
     def each(self) -> dict: return self.probing(each=True)
     @cached_property
