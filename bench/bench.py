@@ -10,6 +10,7 @@ run compares nothing."""
 import argparse, json, math, subprocess, sys, time
 from pathlib import Path
 import torch
+from options import Parser
 from sadag_nb.app.cli import BUDGETS
 from sadag_nb.core import fast_dtype, peak_mib, processor, seeded, versions, write_text
 from sadag_nb.graph.probe import SwingConv2d
@@ -79,6 +80,41 @@ class PlainQuantizer(ActivationQuantizer):
         return torch.where(torch.rand_like(x) < .5, x, y) if self.dropping else y
 
 
+def plain_adam(rounders, steppers, steps):
+    "The optimizer of one unit and its schedule"
+    groups = [dict(params=[r.v for r in rounders], lr=rounding_lr(steps)),
+              dict(params=[r.delta for r in rounders], lr=1e-3), dict(params=[q.delta for q in steppers], lr=activation_lr(steps))]
+    groups = [g for g in groups if g['params']]
+    for g in groups:
+        for p in g['params']: p.requires_grad_()
+    opt = torch.optim.Adam(groups, fused=False); cosine = lambda i: .5 * (1 + math.cos(math.pi * i / steps))
+    return opt, torch.optim.lr_scheduler.LambdaLR(opt, [cosine if steppers and g is groups[-1] else (lambda i: 1.) for g in groups])
+
+
+def plain_unit(unit, xq, x, target, steps, batch, seed):
+    "Learn one unit from its inputs, quantized and not, and its full-precision output; returns its error"
+    module = unit.module
+    with torch.no_grad():
+        with fitting(module): module(xq)
+        nearest = (module(xq) - target).square().mean()
+    steppers = quantizers(module)
+    for l in layers(module).values():
+        l.parametrizations.weight[0] = AdaRound(l.parametrizations.weight.original, weight_of(l).grid())
+    rounders = [weight_of(l) for l in layers(module).values()]; opt, schedule = plain_adam(rounders, steppers, steps)
+    for q in steppers: q.dropping = True
+    with seeded(seed, 'reconstruct', unit.end):
+        for i in range(steps):
+            idx = torch.randint(len(x), (batch,)); beta = beta_at(i / steps)
+            mixed = torch.where(torch.rand_like(xq[idx]) < .5, x[idx], xq[idx])
+            loss = (module(mixed) - target[idx]).square().mean() / nearest
+            if beta: loss = loss + 4 * sum(rounding_penalty(r.h(), beta) for r in rounders) / sum(r.v.numel() for r in rounders)
+            opt.zero_grad(); loss.backward(); opt.step(); schedule.step()
+    for q in steppers: q.dropping = False
+    for l in layers(module).values(): store(l, *weight_of(l).decided())
+    for p in module.parameters(): p.requires_grad_(False)
+    with torch.no_grad(): return (module(xq) - target).square().mean().item()
+
+
 def plain_reconstruct(net, images, bits, steps, batch, seed):
     "Unit-wise reconstruction as one would first write it; returns the units' errors"
     model, original = prepare(trace(net), bits), units(fold(trace(net)))
@@ -88,34 +124,8 @@ def plain_reconstruct(net, images, bits, steps, batch, seed):
         for u in some: x = u.module(x)
         return x
     for k, unit in enumerate(pieces):
-        module = unit.module
-        with torch.no_grad():
-            xq, x, target = through(pieces[:k], images), through(original[:k], images), through(original[:k + 1], images)
-            with fitting(module): module(xq)
-            nearest = (module(xq) - target).square().mean()
-        steppers = quantizers(module)
-        for l in layers(module).values():
-            l.parametrizations.weight[0] = AdaRound(l.parametrizations.weight.original, weight_of(l).grid())
-        rounders = [weight_of(l) for l in layers(module).values()]
-        groups = [dict(params=[r.v for r in rounders], lr=rounding_lr(steps)),
-                  dict(params=[r.delta for r in rounders], lr=1e-3), dict(params=[q.delta for q in steppers], lr=activation_lr(steps))]
-        groups = [g for g in groups if g['params']]
-        for g in groups:
-            for p in g['params']: p.requires_grad_()
-        for q in steppers: q.dropping = True
-        opt = torch.optim.Adam(groups, fused=False); cosine = lambda i: .5 * (1 + math.cos(math.pi * i / steps))
-        schedule = torch.optim.lr_scheduler.LambdaLR(opt, [cosine if steppers and g is groups[-1] else (lambda i: 1.) for g in groups])
-        with seeded(seed, 'reconstruct', unit.end):
-            for i in range(steps):
-                idx = torch.randint(len(x), (batch,)); beta = beta_at(i / steps)
-                mixed = torch.where(torch.rand_like(xq[idx]) < .5, x[idx], xq[idx])
-                loss = (module(mixed) - target[idx]).square().mean() / nearest
-                if beta: loss = loss + 4 * sum(rounding_penalty(r.h(), beta) for r in rounders) / sum(r.v.numel() for r in rounders)
-                opt.zero_grad(); loss.backward(); opt.step(); schedule.step()
-        for q in steppers: q.dropping = False
-        for l in layers(module).values(): store(l, *weight_of(l).decided())
-        for p in module.parameters(): p.requires_grad_(False)
-        with torch.no_grad(): errors.append((module(xq) - target).square().mean().item())
+        with torch.no_grad(): xq, x, target = through(pieces[:k], images), through(original[:k], images), through(original[:k + 1], images)
+        errors.append(plain_unit(unit, xq, x, target, steps, batch, seed))
     return errors
 
 
@@ -167,37 +177,43 @@ def check(figures, what, path):
     if worse := regressions(figures['ratios'], old['ratios']): sys.exit(f'slower than stored in {path} by more than 15 %: ' + '; '.join(worse))
 
 
+def measured(n, steps, unit_steps, turns):
+    "Seconds of each loop, losses of synthesis, errors of the units"
+    seconds, loss = by_turns(('plain', 'genie', 'sadag', 'fast'), turns, n, steps); t = {f'synthesis {k}': v for k, v in seconds.items()}
+    net = pretrained('resnet20-cifar10'); x = torch.randn(n, *net.card.shape, generator=torch.Generator().manual_seed(0)); error = {}
+    short = -(-unit_steps * BUDGETS['fast']['unit_steps'] // BUDGETS['standard']['unit_steps'])
+    for name, f, y, k in (('plain', plain_reconstruct, x, unit_steps), ('ours', our_reconstruct, x, unit_steps), # ours changes how the process keeps memory
+                          ('fast', our_reconstruct, mirrored(x), short)):
+        t[f'reconstruction {name}'], errors = timed(f, net, y, 'w4a4', k, 32, 0); error[name] = sum(errors)
+    return t, loss, error
+
+
+def figures(t, loss, error):
+    "Ratios of the seconds, how far the loops agree, and the seconds of whole runs"
+    whole = {k: BUDGETS[b]['steps'] * t[f'synthesis {k}'] + t[f'reconstruction {k}'] for k, b in (('plain', 'standard'), ('fast', 'fast'))}
+    ratios = {'synthesis_plain_over_ours': t['synthesis plain'] / t['synthesis genie'],
+              'reconstruction_plain_over_ours': t['reconstruction plain'] / t['reconstruction ours'],
+              'sadag_over_genie': t['synthesis sadag'] / t['synthesis genie'],
+              'whole_plain_over_fast': whole['plain'] / whole['fast']}  # GENIE's plain loop at the standard steps
+    agreement = {'first_loss_plain': loss['plain'][0], 'first_loss_ours': loss['genie']['0'],
+                 'last_loss_plain': loss['plain'][-1], 'last_loss_ours': list(loss['genie'].values())[-1],
+                 'unit_error_ratio_ours_over_plain': error['ours'] / error['plain']}
+    assert abs(agreement['first_loss_ours'] / agreement['first_loss_plain'] - 1) < .02, 'the two loops do not minimise the same loss'
+    return dict(ratios=ratios, agreement=agreement, seconds=t, whole=whole)
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--quick', action='store_true', help='a few steps only, to see that it runs')
-    parser.add_argument('--out', help='where the figures are written (default: bench/results.json; build/quick-bench.json with --quick)')
+    parser = Parser(__doc__, 'bench', 'results')
     parser.add_argument('--one', help=argparse.SUPPRESS); parser.add_argument('--size', nargs=2, type=int, help=argparse.SUPPRESS)
     a = parser.parse_args()
     if a.one: return print(json.dumps(synthesis(a.one, *a.size)))
     n, steps, unit_steps, turns = (32, 6, 2, 1) if a.quick else (128, 24, 400, 5)
-    seconds, loss = by_turns(('plain', 'genie', 'sadag', 'fast'), turns, n, steps); t = {f'synthesis {k}': v for k, v in seconds.items()}
-    net = pretrained('resnet20-cifar10'); x = torch.randn(n, *net.card.shape, generator=torch.Generator().manual_seed(0)); result = {}
-    fast, standard = BUDGETS['fast'], BUDGETS['standard']
-    for name, f, y, k in (('plain', plain_reconstruct, x, unit_steps), ('ours', our_reconstruct, x, unit_steps), # ours changes how the process keeps memory
-                          ('fast', our_reconstruct, mirrored(x), -(-unit_steps * fast['unit_steps'] // standard['unit_steps']))):
-        t[f'reconstruction {name}'], result[name] = timed(f, net, y, 'w4a4', k, 32, 0)
-    whole = {k: b['steps'] * t[f'synthesis {k}'] + t[f'reconstruction {k}'] for k, b in (('plain', standard), ('fast', fast))}
-    error = {k: sum(result[k]) for k in ('plain', 'ours')}
-    found = {'synthesis_plain_over_ours': t['synthesis plain'] / t['synthesis genie'],
-             'reconstruction_plain_over_ours': t['reconstruction plain'] / t['reconstruction ours'],
-             'sadag_over_genie': t['synthesis sadag'] / t['synthesis genie'],
-             'whole_plain_over_fast': whole['plain'] / whole['fast']}  # GENIE's plain loop at the standard steps
-    agree = {'first_loss_plain': loss['plain'][0], 'first_loss_ours': loss['genie']['0'],
-             'last_loss_plain': loss['plain'][-1], 'last_loss_ours': loss['genie'][str(steps - 1)],
-             'unit_error_ratio_ours_over_plain': error['ours'] / error['plain']}
-    print(tabulate([*found.items(), *agree.items(), *((f'seconds, {k}' + (', a step' if 'synthesis' in k else ''), v) for k, v in t.items())], floatfmt='.3f'))
-    assert abs(agree['first_loss_ours'] / agree['first_loss_plain'] - 1) < .02, 'the two loops do not minimise the same loss'
-    what = dict(setting(), images=n, steps=steps, unit_steps=unit_steps)
-    figures = dict(ratios=found, agreement=agree, seconds=t, whole=whole, **what, peak_mib=peak_mib(), versions=versions())
-    out = a.out or ('build/quick-bench.json' if a.quick else 'bench/results.json')
-    if not a.quick: check(figures, what, out)
-    write_text(out, json.dumps(figures, indent=1))
-    print('written to', out)
+    found = figures(*measured(n, steps, unit_steps, turns)); what = dict(setting(), images=n, steps=steps, unit_steps=unit_steps)
+    told = {f'seconds, {k}' + (', a step' if 'synthesis' in k else ''): v for k, v in found['seconds'].items()}
+    print(tabulate([*found['ratios'].items(), *found['agreement'].items(), *told.items()], floatfmt='.3f'))
+    found = dict(found, **what, peak_mib=peak_mib(), versions=versions())
+    if not a.quick: check(found, what, a.out)
+    write_text(a.out, json.dumps(found, indent=1)); print('written to', a.out)
 
 
 if __name__ == '__main__': main()

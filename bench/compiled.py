@@ -3,9 +3,10 @@
 Forward and backward of the probed ResNet-20, most of a synthesis step, as it is and compiled, on the same images, by turns. Compiling takes
 seconds too, so the figure is the number of steps from which on it pays. Swinging convolutions draw their shift in Python, so this is the
 network without them; PyTorch needs a C++ compiler for it. Nothing else may run on the machine meanwhile."""
-import argparse, json, os, statistics, time
+import json, os, statistics, time
 os.environ['TORCHINDUCTOR_FORCE_DISABLE_CACHES'] = '1'  # an earlier run's code would hide what compiling takes
 import torch
+from options import Parser
 from sadag_nb.core import keep_memory, versions, write_text
 from sadag_nb.graph.probe import probe
 from sadag_nb.graph.trace import trace
@@ -21,10 +22,7 @@ def step(network, x):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--quick', action='store_true', help='a few steps only, to see that it runs')
-    parser.add_argument('--out', help='where the figures are written (default: bench/compiled.json; build/quick-compiled.json with --quick)')
-    a = parser.parse_args(); n, turns = (8, 2) if a.quick else (128, 20); keep_memory()  # as synthesis does
+    a = Parser(__doc__, 'compiled').parse_args(); n, turns = (8, 2) if a.quick else (128, 20); keep_memory()  # as synthesis does
     net = pretrained('resnet20-cifar10'); plain = probe(trace(net)).to(memory_format=torch.channels_last)
     compiled = torch.compile(plain, fullgraph=True)
     x = torch.randn(n, *net.card.shape, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=torch.channels_last).requires_grad_()
@@ -36,8 +34,7 @@ def main():
     found = dict(seconds=dict(plain=before, compiled=after), compiling=compiling, ratio=before / after,
                  pays_after=compiling / gain if gain > 0 else None, images=n, versions=versions())
     print(json.dumps({k: found[k] for k in ('seconds', 'compiling', 'ratio', 'pays_after')}, indent=1))
-    out = a.out or ('build/quick-compiled.json' if a.quick else 'bench/compiled.json')
-    write_text(out, json.dumps(found, indent=1)); print('written to', out)
+    write_text(a.out, json.dumps(found, indent=1)); print('written to', a.out)
 
 
 if __name__ == '__main__': main()

@@ -5,10 +5,11 @@ that run in integers, which take turns image by image so that what else the mach
 CIFAR-10, trained, is measured in size and agreement. How often file and simulation give the same answer is counted on random
 images; of random weights the answers lie close together, so that is a hard test. For figures to publish nothing else may run
 on the machine."""
-import argparse, json, statistics, tempfile
+import json, statistics, tempfile
 from importlib.metadata import version
 from pathlib import Path
 import torch
+from options import Parser
 from sadag_nb.core import processor, versions, write_text
 from sadag_nb.deploy.onnx import OnnxNetwork, by_turns, export_onnx
 from sadag_nb.graph.trace import trace
@@ -73,18 +74,14 @@ def measure(name, images, repeats):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--quick', action='store_true', help='one large network and a few repetitions, to see that it runs')
-    parser.add_argument('--out', help='where the figures are written (default: bench/onnx_results.json; build/quick-onnx_speed.json with --quick)')
-    a = parser.parse_args(); torch.set_num_threads(1)
+    a = Parser(__doc__, 'onnx_speed', 'onnx_results', 'one large network and a few repetitions, to see that it runs').parse_args(); torch.set_num_threads(1)
     repeats, found = 10 if a.quick else 200, {}
     for name in (LARGE[:1] if a.quick else LARGE)+(SMALL,):
         found[name] = measure(name, (8 if a.quick else 100) if name in LARGE else (100 if a.quick else 1000), repeats)
         print(name, tabulate([dict(file=k, **v) for k, v in found[name].items()], headers='keys', floatfmt='.2f'), sep='\n', flush=True)
     tools = {name: version(name) for name in ('onnx', 'onnxruntime')}
-    out = a.out or ('build/quick-onnx_speed.json' if a.quick else 'bench/onnx_results.json')
-    write_text(out, json.dumps(dict(networks=found, repeats=repeats, processor=processor(), versions=dict(versions(), **tools)), indent=1))
-    print('written to', out)
+    write_text(a.out, json.dumps(dict(networks=found, repeats=repeats, processor=processor(), versions=dict(versions(), **tools)), indent=1))
+    print('written to', a.out)
 
 
 if __name__ == '__main__': main()

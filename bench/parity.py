@@ -2,10 +2,11 @@
 
 ResNet-18, ResNet-50 and MobileNetV2 at 224 x 224 with random weights on random images, on which the answers lie close together,
 and ResNet-20 for CIFAR-10, trained. A row a network and policy, written when it is done; rows that are there are not computed again."""
-import argparse, json, tempfile
+import json, tempfile
 from pathlib import Path
 import torch
 from onnx_speed import LARGE, POLICIES, SMALL, network, rounded
+from options import Parser
 from sadag_nb.core import Progress, read_json, versions, write_text
 from sadag_nb.deploy.integer_network import IntegerNetwork
 from sadag_nb.deploy.onnx import OnnxNetwork, export_onnx, runtime_codes
@@ -36,19 +37,16 @@ def row(name, policy, images, folder, batch=25):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--quick', action='store_true', help='the small network alone, to see that it runs')
+    parser = Parser(__doc__, 'parity', quick='the small network alone, to see that it runs')
     parser.add_argument('--images', type=int, default=1000)
-    parser.add_argument('--out', help='where the figures are written (default: bench/parity.json; build/quick-parity.json with --quick)')
     a = parser.parse_args(); torch.set_num_threads(1)
-    out = Path(a.out or ('build/quick-parity.json' if a.quick else 'bench/parity.json'))
-    rows = read_json(out)['rows'] if out.is_file() else []
+    rows = read_json(a.out)['rows'] if a.out.is_file() else []
     for name in (SMALL,)+(() if a.quick else LARGE):
         for policy in POLICIES.values():
             if any((r['network'], r['policy'], r['images']) == (name, policy.bits, a.images) for r in rows): continue
             with tempfile.TemporaryDirectory() as d: rows.append(row(name, policy, a.images, d))
-            write_text(out, json.dumps(dict(rows=rows, versions=versions()), indent=1))
-    print(tabulate(rows, headers='keys', floatfmt='.4g'), f'written to {out}', sep='\n')
+            write_text(a.out, json.dumps(dict(rows=rows, versions=versions()), indent=1))
+    print(tabulate(rows, headers='keys', floatfmt='.4g'), f'written to {a.out}', sep='\n')
 
 
 if __name__ == '__main__': main()

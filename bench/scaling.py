@@ -10,6 +10,7 @@ from pathlib import Path
 from unittest.mock import patch
 import torch
 import sadag_nb.quant.reconstruct as module
+from options import Parser
 from sadag_nb.core import processor, versions, write_text
 from sadag_nb.graph.trace import trace
 from sadag_nb.models.zoo import pretrained
@@ -81,10 +82,7 @@ def measured(ranks, quick):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--quick', action='store_true', help='a few steps only, to see that it runs')
-    parser.add_argument('--worker', action='store_true', help=argparse.SUPPRESS)
-    parser.add_argument('--out', help='where the figures are written (default: bench/scaling.json; build/quick-scaling.json with --quick)')
+    parser = Parser(__doc__, 'scaling'); parser.add_argument('--worker', action='store_true', help=argparse.SUPPRESS)
     a = parser.parse_args()
     if a.worker: return worker(a.out, a.quick)
     turns = [[measured(r, a.quick) for r in (1, 2)] for _ in range(1 if a.quick else 2)]
@@ -93,10 +91,9 @@ def main():
     print(tabulate([(name, one[name], two[name], found[name], EXPECTED[name]) for name in JOBS],
                    ('', '1 rank, s', '2 ranks, s', 'ratio', 'expected at least'), floatfmt='.2f'))
     print(f"a meeting of two ranks, with nothing to say: {1000 * two['meeting']:.2f} ms")
-    out = a.out or ('build/quick-scaling.json' if a.quick else 'bench/scaling.json')
-    write_text(out, json.dumps(dict(ratios=found, seconds={'1': one, '2': two}, steps={name: JOBS[name][3 if a.quick else 2][1] for name in JOBS}, expected=EXPECTED,
+    write_text(a.out, json.dumps(dict(ratios=found, seconds={'1': one, '2': two}, steps={name: JOBS[name][3 if a.quick else 2][1] for name in JOBS}, expected=EXPECTED,
                                     processor=processor(), cores=os.cpu_count(), versions=versions()), indent=1))
-    print('written to', out)
+    print('written to', a.out)
 
 
 if __name__ == '__main__': sys.exit(main())

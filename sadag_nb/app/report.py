@@ -199,10 +199,13 @@ def histogram_rows(graph, # traced, full precision
 def histograms_figure(rows:list[dict]) -> Figure: # stage 'histogram'
     "A row a layer: its weights and its input, with the points of their grids"
     names,kinds = list(dict.fromkeys(r['layer'] for r in rows)),('weights','input')
-    fig = Figure(figsize=(6.4,1.5*len(names))); axes = fig.subplots(len(names), 2, squeeze=False)
+    height = 1.3*len(names)+.2; fig = Figure(figsize=(6.4,height), layout='none') # of axes as alike as these a layout is soon said
+    axes = fig.subplots(len(names), 2, squeeze=False, gridspec_kw=dict(left=.12, right=.98, top=1-.25/height, bottom=.45/height, wspace=.25, hspace=.6))
     for r in rows: _histogram(axes[names.index(r['layer']), kinds.index(r['kind'])], r)
     for ax in axes.flat:
         if not ax.has_data(): ax.remove()
+    for ax in axes[-1]: ax.set_xlabel('steps of the grid')
+    fig.supylabel('share', x=.01, size=9)
     return fig
 
 def _histogram(ax, r:dict):
@@ -210,7 +213,7 @@ def _histogram(ax, r:dict):
     share = np.array(r['counts'])/sum(r['counts']); floor = .5/sum(r['counts']); levels = r['high']-r['low']+1
     ax.stairs(share, np.linspace(r['first'],r['last'],len(share)+1), fill=True, baseline=floor, color=BLUE)
     for p in (range(r['low'],r['high']+1) if levels<=16 else (r['low'],r['high'])): ax.axvline(p, color=ORANGE, lw=.8)
-    ax.set(yscale='log', ylim=(floor,None), ylabel='share', xlabel='steps of the grid')
+    ax.set(yscale='log', ylim=(floor,None))
     ax.set_title(f"{r['layer']}: {r['kind']}, {levels.bit_length()-1} bits"); ax.grid(False)
     ax.yaxis.set_major_formatter('{x:g}'); ax.yaxis.set_minor_locator(NullLocator())
 

@@ -20,7 +20,7 @@ class Grid(NamedTuple):
     high: int           # largest integer
     def integers(self, w:Tensor) -> Tensor:
         "Codes of `w`, as floating-point whole numbers in [low, high]"
-        return (torch.round(w/self.scale)+self.zero_point).clamp_(self.low, self.high)
+        return (w/self.scale).round_().add_(self.zero_point).clamp_(self.low, self.high)
     def numbers(self, codes:Tensor) -> Tensor:
         "The numbers that `codes` stand for"
         return (codes-self.zero_point)*self.scale
@@ -61,7 +61,7 @@ def search_grid(w:Tensor, # weights (c_out, ...), or any tensor
     best,error = grid_of_range(lo,hi,bits,symmetric),torch.full_like(lo,torch.inf)
     for ratio in torch.linspace(1,.2,steps).tolist():
         g = grid_of_range(lo*ratio, hi*ratio, bits, symmetric)
-        e = (g(flat)-flat).abs().pow(power).mean(1,keepdim=True)
+        e = g(flat).sub_(flat).square_().log2_().mul_(power/2).exp2_().mean(1,keepdim=True) # |.|**power, in half the time of pow
         best,error = _better(g,e,best,error)
     shape = [-1,*[1]*(w.ndim-1)] if per_channel else []
     return best._replace(scale=best.scale.reshape(shape), zero_point=best.zero_point.reshape(shape))
