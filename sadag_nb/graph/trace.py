@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Layer', 'BatchNorm', 'RELU', 'RELU6', 'HARDTANH', 'MAXPOOL', 'ADD', 'Tracer', 'check_model', 'answer', 'clone',
-           'trace', 'module_of', 'nodes_of', 'shape_of', 'kind_of', 'setting', 'clamp_limits', 'fold']
+           'trace', 'module_of', 'nodes_of', 'shape_of', 'kind_of', 'setting', 'clamp_limits', 'fold', 'fold_in_place']
 
 # %% ../../nbs/graph/10_trace.ipynb #0d3787f9
 import contextlib, copy, io, math, operator
@@ -198,7 +198,10 @@ def _foldable(bn:fx.Node, graph:fx.GraphModule) -> bool:
 def fold(graph:fx.GraphModule # from `trace`
         ) -> fx.GraphModule: # a copy that computes the same, up to rounding
     "Absorb batch norms into the convolutions before them"
-    graph = clone(graph)
+    return fold_in_place(clone(graph))
+
+def fold_in_place(graph:fx.GraphModule) -> fx.GraphModule: # the same
+    "As `fold`, of a graph that is nobody else's"
     for bn in nodes_of(graph, BatchNorm):
         if not _foldable(bn, graph): continue
         conv = bn.args[0]

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from ..core import DataError, ModelError, frozen, generator, load_tensors, reading, save_tensors, warn
 from ..deploy.pack import packed_state, unpacked_state
-from ..graph.trace import ADD, MAXPOOL, BatchNorm, Layer, clamp_limits, clone, fold, kind_of, module_of, nodes_of, trace
-from ..graph.units import units
+from ..graph.trace import ADD, MAXPOOL, BatchNorm, Layer, clamp_limits, clone, fold, fold_in_place, kind_of, module_of, nodes_of, trace
+from ..graph.units import unit_ends
 from .lsq import ActivationQuantizer
 from .policy import Policy
 from .uniform import Grid, limits, search_grid
@@ -147,12 +147,12 @@ def prepare(graph:fx.GraphModule, # from `trace`
     if init and (left := _left_out(graph)): warn(f"{', '.join(left)}: stays in full precision, as only nn.Conv2d and nn.Linear are quantized")
     _quantize_edges(model, policy)
     if init and norms: _fit_to_norms(model)
-    model = fold(model)
+    model = fold_in_place(model)
     for name,b in bits.items():
         layer = model.get_submodule(name)
         grid = _grid(layer.weight, b.weights, policy.symmetric, init)
         parametrize.register_parametrization(layer, 'weight', Nearest(grid))
-    model.policy,model.ends = policy,[u.end for u in units(fold(graph))]
+    model.policy,model.ends = policy,unit_ends(fold(graph))
     return frozen(model)
 
 def _left_out(graph:fx.GraphModule) -> list[str]:
