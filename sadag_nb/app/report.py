@@ -199,7 +199,7 @@ def histogram_rows(graph, # traced, full precision
 def histograms_figure(rows:list[dict]) -> Figure: # stage 'histogram'
     "A row a layer: its weights and its input, with the points of their grids"
     names,kinds = list(dict.fromkeys(r['layer'] for r in rows)),('weights','input')
-    height = 1.3*len(names)+.2; fig = Figure(figsize=(6.4,height), layout='none') # of axes as alike as these a layout is soon said
+    height = 1.3*len(names)+.2; fig = Figure(figsize=(6.4,height), layout='none') # type: ignore[arg-type] # of axes as alike as these a layout is soon said
     axes = fig.subplots(len(names), 2, squeeze=False, gridspec_kw=dict(left=.12, right=.98, top=1-.25/height, bottom=.45/height, wspace=.25, hspace=.6))
     for r in rows: _histogram(axes[names.index(r['layer']), kinds.index(r['kind'])], r)
     for ax in axes.flat:
