@@ -370,7 +370,7 @@ add_sweep(Sweep('ablation', "SADAG's choices, one changed at a time", (
     Case('genie','genie'), Case('sadag','sadag'), Case('worst direction','sadag-worst'), Case('no matching', _weighted('matching',0)),
     Case('no diversity', _weighted('diversity',0)), Case('worst, no diversity', _weighted('diversity',0,'sadag-worst')),
     _with('rho 0.5', rho=.5), _with('rho 8', rho=8.), _with('tau 0.1', tau=.1),
-    _with('network residual', residual='network'), _with('exact Hessian', hessian='exact'), _with('three layers', layers=3),
+    _with('network residual', residual='network'), _with('coarse residual', residual='coarse'), _with('exact Hessian', hessian='exact'), _with('three layers', layers=3),
     Case('paper variant','sadag-paper')), ('w2a2','w4a4')));
 
 # %% ../../nbs/app/75_sweep.ipynb #a4694f8c

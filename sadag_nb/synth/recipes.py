@@ -100,7 +100,7 @@ class Recipe:
     source: str = 'generator'      # a name in `SOURCES`
     rho: float = 2.                # length of the perturbation of an embedding
     tau: float = 0.                # |cosine| up to which gradients count as different
-    residual: str = 'layer'        # where residuals come from: 'layer' or 'network'
+    residual: str = 'layer'        # where residuals come from: the last 'layer', rounded as the policy has it, 'coarse': to the proxy's bits, or the 'network'
     direction: str = 'random'      # of the perturbation: 'random' or 'worst' (power iteration)
     neighbours: float = .25        # share of the batch whose neighbours are looked at in a step, in turn
     layers: int = 1                # how many of the last layers gradients are of; more need the residual 'layer'
@@ -119,11 +119,11 @@ class Recipe:
             raise SettingError("a phase with other learning rates than the one before begins with fresh optimizers: give it restart=True")
         check_settings('labels', self.labels, draw_targets); check_settings('crops', self.crops, crops)
         nearest_name('image source', self.source, SOURCES)
-        nearest_name('residual', self.residual, ('layer','network')); nearest_name('direction', self.direction, ('worst','random'))
+        nearest_name('residual', self.residual, ('layer','coarse','network')); nearest_name('direction', self.direction, ('worst','random'))
         nearest_name('hessian', self.hessian, ('identity','exact'))
         parse_bits(self.proxy); at_least(0, rho=self.rho, tau=self.tau, proxy_steps=self.proxy_steps); at_least(1, layers=self.layers)
         if self.layers>1 and (self.residual=='network' or self.hessian=='exact'):
-            raise SettingError("gradients of further layers (layers above 1) go with residual='layer' and hessian='identity' alone")
+            raise SettingError("gradients of further layers (layers above 1) go with layers' own residuals and hessian='identity' alone")
         if not 0<self.neighbours<=1: raise SettingError(f"neighbours must be a share above 0 and up to 1, not {self.neighbours}")
     def terms(self) -> list[str]: return list(dict.fromkeys(t for p in self.phases for t in p.terms))
     def labelled(self) -> bool: # asks for images of given classes

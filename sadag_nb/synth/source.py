@@ -22,7 +22,15 @@ class Pixels(nn.Module):
     def forward(self, z, part=None): return z # (n, c, h, w)
 
 # %% ../../nbs/synth/30_source.ipynb #c0fbe9bc
-class _Standardized(nn.BatchNorm2d):
+class _Remembering(nn.BatchNorm2d):
+    "Remembers the last batch alone, and the variance by which it was divided, where PyTorch keeps the unbiased one"
+    def __init__(self, c:int, **kwargs): super().__init__(c, momentum=1., **kwargs)
+    def forward(self, x):
+        y = super().forward(x); n = x.numel()//x.shape[1]
+        if self.training: self.running_var.data.mul_((n-1)/n) # type: ignore[union-attr] # .data: the backward pass does not read it
+        return y
+
+class _Standardized(_Remembering):
     "Batch norm without an affine map, of few channels"
     def __init__(self, c:int): super().__init__(c, affine=False)
     def forward(self, x): return super().forward(x.contiguous())
@@ -49,10 +57,8 @@ class Generator(nn.Module):
         self.first = (width, -(-h//4), -(-w//4))
         self.linear = nn.Linear(embedding, math.prod(self.first))
         self.layers = nn.Sequential(
-            nn.BatchNorm2d(width), UpConv2d(width, width//2), nn.BatchNorm2d(width//2), nn.LeakyReLU(.2, inplace=True),
+            _Remembering(width), UpConv2d(width, width//2), _Remembering(width//2), nn.LeakyReLU(.2, inplace=True),
             UpConv2d(width//2, c), nn.Tanh(), _Standardized(c))
-        for m in self.layers:
-            if isinstance(m, nn.BatchNorm2d): m.momentum = 1. # remember the last batch's statistics alone
         self.layers.to(memory_format=torch.channels_last)
     def forward(self, z, part=None): # (n, embedding)
         x = self.linear(z).view(-1,*self.first).contiguous(memory_format=torch.channels_last)

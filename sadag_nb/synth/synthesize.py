@@ -69,8 +69,8 @@ class Networks:
 @patch
 def difference(self:Networks, node:fx.Node) -> tuple[Tensor,nn.Module]: # and the layer
     "Quantized minus full-precision weight of the layer that `node` calls"
-    layer,bits = module_of(node, self.folded),Policy(self.recipe.proxy).resolve(self.graph)[node.target].weights
-    w = layer.weight.detach()
+    layer,ends = module_of(node, self.folded),self.recipe.residual!='coarse' # the policy keeps 8 bits at the ends
+    bits = Policy(self.recipe.proxy, ends=ends).resolve(self.graph)[node.target].weights; w = layer.weight.detach()
     return (search_grid(w,bits)(w)-w).to(self.device), layer
 
 @patch
@@ -97,7 +97,7 @@ def of_layers(self:Networks, reading:Reading) -> list: # of (a, r), a layer each
 @patch
 def factors(self:Networks, images:Callable) -> list: # of (a, r), a layer each
     "Factors of the gradients of what `images()` makes, (n, c, h, w)"
-    own = self.recipe.residual=='layer'; proxy = None if own else self.proxy
+    own = self.recipe.residual!='network'; proxy = None if own else self.proxy
     with autocast(self.device, self.dtype): x = images(); full = self.plain(x); quantized = proxy(x) if proxy else full
     return self.of_layers(full) if own else [(quantized.features, quantized.logits.float()-full.logits.float())]
 
@@ -129,7 +129,7 @@ class State:
     @cached_property
     def gradients(self) -> Gradients|Stacked: # of all images, or, with the network's residual, of the part
         "Directions of the gradients of the images"
-        own = self.recipe.residual=='layer'; seen_whole = not self.swing and self.seen is self.x # as neighbours are
+        own = self.recipe.residual!='network'; seen_whole = not self.swing and self.seen is self.x # as neighbours are
         if own and seen_whole: return stacked(self.nets.of_layers(self.reading))
         return stacked(self.nets.factors(lambda: self.x if own else self.x[self.part]))
     @cached_property
