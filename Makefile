@@ -6,6 +6,8 @@ TIME   ?= 600
 BIN    := $(VENV)/bin
 # One thread a process: two workers on two cores; more threads would wait for each other.
 ONE    := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+# Packages are compiled as they are first imported, not all of them when they are installed; kept, whatever the surroundings say, as each process would do it again
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test check lint coverage mutants docs bench fuzz notebooks readme clean
 help:
