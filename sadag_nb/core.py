@@ -13,6 +13,7 @@ __all__ = ['HALVINGS', 'PART', 'LOCK', 'import_torchvision', 'SadagError', 'Mode
 # %% ../nbs/00_core.ipynb #09f392eb
 import ctypes, difflib, hashlib, json, math, os, platform, re, sys, tempfile, time, warnings
 from contextlib import contextmanager
+from datetime import datetime
 from importlib import metadata
 from numbers import Integral, Real
 from pathlib import Path
@@ -69,9 +70,9 @@ def first_line(e:BaseException) -> str: # e: an error
 def nearest_name(what:str, name:str, known) -> str: # what it names, for the error; names that there are
     "`name` if it is known; else an error that suggests the most similar"
     if name in known: return name
-    near = difflib.get_close_matches(name, known, 1, 0)
-    if not near: raise SettingError(f"no {what} is called {name!r}, there are none")
-    raise SettingError(f"no {what} is called {name!r}: did you mean {near[0]!r}?{'' if len(known)>16 else ' There are '+', '.join(known)}")
+    near,names = difflib.get_close_matches(name, known, 1, .4),[*known]
+    there = f"There are {', '.join(names) if len(names)<=16 else ', '.join(names[:8])+f' and {len(names)-8} more'}" if names else 'There are none'
+    raise SettingError(f"no {what} is called {name!r}{f': did you mean {near[0]!r}?' if near else '.'}{'' if near and len(names)>16 else ' '+there}")
 
 # %% ../nbs/00_core.ipynb #f797d008
 def warn(text:str):
@@ -225,7 +226,8 @@ PART = '.part' # how temporary names end; one that stays behind is a killed proc
 def _unwritable(path, e):
     "The error that says why `path` could not be written"
     why = getattr(e, 'strerror', None) or str(e)
-    return RunError(f"cannot write {path} ({why}): make room, or give another --out; what is finished stays, and the same command goes on")
+    room = 'make room, or ' if re.search('no space|quota', why, re.I) else ''
+    return RunError(f"cannot write {path} ({why}): {room}give another --out; what is finished stays, and the same command goes on")
 
 def _umask():
     "The process's file mode mask, which can only be read by setting it"
@@ -295,7 +297,7 @@ def versions() -> dict:
     "Versions of everything that decides a result"
     names = 'sadag_nb','torch','torchvision','safetensors','numpy','scipy','scikit-learn','pillow','onnx','onnxruntime'
     found = {n:_version(n) for n in names}
-    return dict(found, python=platform.python_version(), machine=platform.machine(), threads=torch.get_num_threads())
+    return dict(found, python=platform.python_version(), machine=platform.machine(), processor=processor(), threads=torch.get_num_threads())
 
 def processor() -> str:
     "The processor's name, as far as it is known: sums in floating point depend on it, and times"
@@ -344,7 +346,8 @@ def _row(line:str) -> dict|None:
 def create(cls:Run, path, **config): # settings, by name
     "Make or reopen the folder at `path` and write its settings; `RunError` if that cannot be done"
     run = cls(path); old,now = run.config,versions()
-    write_text(run.file('config.json'), json.dumps({**old, **config, 'versions':old.get('versions') or now}, indent=1))
+    begun = {'begun':datetime.now().astimezone().isoformat(' ','seconds'), 'versions':now}
+    write_text(run.file('config.json'), json.dumps({**begun, **old, **config}, indent=1))
     run._cut_half_line(); run._tell_versions(old.get('versions') or {}, now)
     return run
 

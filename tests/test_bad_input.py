@@ -41,6 +41,7 @@ class Code:
 def inputs(tmp_path_factory):
     "A folder of wrong things"
     d = tmp_path_factory.mktemp('inputs'); (d/'own.py').write_text(OWN); (d/'fails.py').write_text('import not_there')
+    (d/'exits.py').write_text('import sys\ndef net(): sys.exit(f"{len(sys.argv)-1} options of mine")')
     good = {k:v.contiguous() for k,v in pretrained('resnet20-digits').state_dict().items()}
     save_file(good, d/'whole.safetensors'); (d/'cut.safetensors').write_bytes((d/'whole.safetensors').read_bytes()[:-50])
     save_file(nn.Linear(3,2).state_dict(), d/'linear.safetensors')
@@ -53,6 +54,7 @@ def inputs(tmp_path_factory):
     pictures(d/'flat')
     (d/'bad'/'cat').mkdir(parents=True); (d/'bad'/'cat'/'0.png').write_text('no picture')
     (d/'cut.tar.gz').write_bytes(b'\x1f\x8b\x08 cut')
+    save_file({'images':torch.zeros(2,1,16,16,dtype=torch.uint8)}, d/'bytes.safetensors')
     save_file({'images':torch.randn(4,3,5,5)}, d/'small.safetensors'); save_file({'images':torch.full((2,1,16,16),float('nan'))}, d/'holes.safetensors')
     return d
 
@@ -112,6 +114,11 @@ BAD = {  # what: (command, what the sentence holds)
     'recipe of images that are given': (f'quantize {DIGITS} --images small.safetensors --recipe genie', '--recipe is of images that are made'),
     'steps of images that are given':  (f'quantize {DIGITS} --images small.safetensors --steps 5', '--steps is of images that are made'),
     'file of code fails':     ('synthesize --model fails.py:net --input 1x9x9', "fails.py failed (ModuleNotFoundError: No module named 'not_there')"),
+    'file exits':            ('synthesize --model exits.py:net --input 1x9x9', 'exits.py failed (SystemExit: 0 options of mine)'),
+    'images of integers':    (f'quantize {DIGITS} --images bytes.safetensors', 'in floating point, not torch.uint8'),
+    'more images than there are': (f'quantize {DIGITS} --images digits-train --n 9999', 'fewer than the 9999 asked for: ask for at most 1201'),
+    'a run for labelled data':    (f'quantize {DIGITS} --data small.safetensors', 'small.safetensors has no labels'),
+    'nothing like it':       (f'synthesize {DIGITS} --recipe xyz', "no recipe is called 'xyz'. There are "),
     'images of another size': (f'quantize {DIGITS} --images small.safetensors', 'must be a tensor of shape (n, 1, 16, 16), not (4, 3, 5, 5)'),
     'images are weights':     (f'quantize {DIGITS} --images linear.safetensors', "no tensor named 'images'"),
     'finetune no run':   ('finetune gone', 'not a run folder'),
@@ -160,6 +167,11 @@ def test_options_that_do_not_parse(command, inputs, capsys, monkeypatch):
     with pytest.raises(SystemExit) as e: main(command.split())
     err = capsys.readouterr().err
     assert e.value.code==2 and err.startswith('error: ') and err.count('\n')==1 and snapshot(inputs)==before
+
+def test_wrong_option_points_to_its_verb(inputs, capsys, monkeypatch):
+    monkeypatch.chdir(inputs)
+    with pytest.raises(SystemExit): main(f'quantize {DIGITS} --out new --bitz w4a4'.split())
+    assert capsys.readouterr().err=='error: unrecognized arguments: --bitz w4a4; see sadag quantize --help\n'
 
 def test_training_mode(inputs, monkeypatch):
     "`trace` refuses a network in training mode; one that a factory returns so is put in evaluation mode"

@@ -64,7 +64,7 @@ def test_defaults_are_the_library_s(command, module, name):
     "Where an option is not given, the function gets what it would take by itself"
     of = inspect.signature(getattr(import_module(f'sadag_nb.app.{module}'), name)).parameters
     options = spent(vars(parser().parse_args(command.split())))
-    assert of.keys()-{'widths'} == options.keys()-{'function','shared','resume','threads','examine'}
+    assert of.keys()-{'widths'} == options.keys()-{'function','shared','error','resume','threads','examine'}
     left = [k for k in options if k in of and of[k].default is not inspect.Parameter.empty]
     assert {k:options[k] for k in left}=={k:of[k].default for k in left}
 
@@ -75,7 +75,8 @@ def test_budget_fills_what_is_not_given():
 def test_layers(tmp_path):
     "Names, and the bits that a policy gives; a wrong name is told"
     lines = [l.split() for l in sadag('layers', *MODEL, '--bits', 'w2a4', '--layer', 'layer2.*=w3a5', cwd=tmp_path).splitlines()]
-    bits = {l[0]:tuple(l[-2:]) for l in lines[2:]}
+    bits = {l[0]:tuple(l[-2:]) for l in lines[2:-1]}
+    assert lines[-1][:3]==['all','20',f'{144+6*2304+4608+5*9216+18432+5*36864+640:,}'] and lines[-1][-1]=='kB'
     assert len(bits)==20 and (bits['conv1'],bits['layer1.0.conv2'],bits['layer2.1.conv1'],bits['linear'])==(('8','–'),('2','4'),('3','5'),('8','8'))
     assert sadag('layers', *MODEL, '--layer', 'layer9=w3a5', cwd=tmp_path, status=2)==''
 
@@ -148,6 +149,26 @@ def test_finetune_writes_a_run(there, capsys, monkeypatch):
     sadag('export', 'runs/t', '--out', 't.safetensors', cwd=there); sadag('report', 'runs/t', cwd=there)
     monkeypatch.chdir(there); told(capsys, ['finetune','runs/a','--out','runs/n'], 'a run of synthesize')
     assert not (there/'runs/n').exists()
+
+def test_stored_images_compare_both_networks(there, tmp_path):
+    "A run's images have no labels, whatever pictures its report has: how often the answers are alike is measured on them"
+    import shutil
+    shutil.copytree(there/'runs/b', tmp_path/'b'); before = read(tmp_path/'b/result.json')
+    for data in ('runs/a','runs/a/images.safetensors'):
+        out = sadag('evaluate', tmp_path/'b', '--data', data, cwd=there); found = read(tmp_path/'b/result.json')
+        assert found['agreement_data']==data and found['agreement'] in [100*k/8 for k in range(9)] and found['top1']==before['top1'] and f'of {data}.' in out
+    assert 'has no labels' in commands.sadag('quantize', *MODEL, '--data', 'runs/a', '--out', 'runs/n', cwd=there).stderr
+
+def test_weights_that_were_moved(tmp_path, monkeypatch, capsys):
+    "A run whose weights lie elsewhere by now says so, and takes them from there; others are refused"
+    from safetensors.torch import save_file
+    from sadag_nb.models.zoo import pretrained
+    monkeypatch.chdir(tmp_path); tensors = {k:v.contiguous() for k,v in pretrained('resnet20-digits').state_dict().items()}; save_file(tensors, 'w.safetensors')
+    assert main(['quantize', *MODEL, '--weights', 'w.safetensors', *TINY, '--unit-steps', '2', '--device', 'cpu', '--out', 'run'])==0
+    (tmp_path/'w.safetensors').rename('moved.safetensors'); tensors['linear.bias'] += 1; save_file(tensors, 'other.safetensors')
+    for verb in ('evaluate run --data digits', 'export run --out run.onnx', 'finetune run --steps 1 --out tuned', 'report run --sharpness --n 4'):
+        told(capsys, verb.split(), 'no such weights file: w.safetensors'); told(capsys, [*verb.split(), '--weights', 'other.safetensors'], 'are not those that run was made from')
+        assert main([*verb.split(), '--weights', 'moved.safetensors'])==0
 
 def test_few_real_images(there):
     sadag('quantize', *MODEL, '--images', 'digits-train', '--n', 8, '--unit-steps', 3, '--out', 'runs/real', cwd=there)

@@ -18,7 +18,7 @@ def there(tmp_path_factory):
 
 def test_measures_and_reports(there, capsys):
     run = there/'runs/a'; sadag('report', 'runs/a', '--sharpness', '--n', 4, cwd=there)
-    assert 'report: runs/a/report.html' in capsys.readouterr().out
+    out = capsys.readouterr().out; assert 'report: runs/a/report.html' in out
     found = json.loads((run/'sharpness.json').read_text(), parse_constant=lambda c: pytest.fail(f'{c} is not JSON'))
     assert list(found)==['full precision','quantized']
     for s in found.values():
@@ -26,6 +26,7 @@ def test_measures_and_reports(there, capsys):
         assert s['images']==4 and gaps==sorted(gaps) and all(g>=max(0,r['closed']) for g,r in zip(gaps,s['gaps']))
         assert s['eigenvalue']>0 and math.isclose(s['gaps'][0]['rho'], s['gaps'][0]['share']*s['norm'])
         assert len(s['line'])==len(s['at'])==len(s['plane'])
+    assert re.search(rf"^loss +\S+ +{re.escape(format(found['quantized']['loss'],'.3g'))}$", out, re.M) and re.search('^top eigenvalue ', out, re.M)
     assert found['full precision']['loss']<1e-6<found['quantized']['loss']
     html = (run/'report.html').read_text()
     assert 'Sharpness in numbers' in html and 'SAM gap' in html and not re.search(r'(src|href)="?(http|figures)', html)

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['BUDGETS', 'DATA', 'VERBS', 'SHARED', 'Parser', 'shape', 'layer', 'rung', 'out_option', 'resume_option',
-           'machine_options', 'thread_options', 'network_options', 'model_options', 'code_option', 'spent',
+           'machine_options', 'thread_options', 'network_options', 'model_options', 'again_options', 'spent',
            'synthesis_options', 'views_option', 'quantize_options', 'layer_option', 'auto_options', 'tell', 'telling',
-           'recipes', 'layers', 'sweeps', 'sweep', 'search', 'examined', 'report', 'version', 'evaluate', 'export',
-           'demo_options', 'layers_options', 'finetune_options', 'evaluate_options', 'export_options', 'sweep_options',
-           'search_options', 'report_options', 'parser', 'main', 'failed']
+           'recipes', 'layers', 'sweeps', 'sweep', 'search', 'examined', 'report', 'sharpness_lines', 'version',
+           'evaluate', 'export', 'demo_options', 'layers_options', 'finetune_options', 'evaluate_options',
+           'export_options', 'sweep_options', 'search_options', 'report_options', 'parser', 'main', 'failed']
 
 # %% ../../nbs/app/72_cli.ipynb #ef3e33a8
 import argparse, re, sys
@@ -70,8 +70,8 @@ def thread_options(p):
 
 def network_options(p):
     "Options that say which network"
-    p.opt('--model', None, 'resnet20-digits, resnet20-cifar10, resnet32-cifar10, …, torchvision:resnet18, or '
-          'path/to/file.py:factory', required=True, metavar='NAME')
+    p.opt('--model', None, 'resnet20-digits or resnet20-cifar10, whose weights are embedded; with --weights also resnet20b, resnet32 or resnet56 for cifar10 or cifar100, '
+          'like resnet56-cifar100, and torchvision:resnet18 and the like; or path/to/file.py:factory', required=True, metavar='NAME')
     p.opt('--weights', None, 'weights file (.safetensors, .pt, .pth); for torchvision also DEFAULT, which downloads, or '
           'random (default: those embedded in the package, or what the factory itself loads)', metavar='FILE')
     p.opt('--input', None, 'images of a network of your own: CHANNELSxHEIGHTxWIDTH in pixels, like 3x224x224; pixels go in from 0 to 1 unless the network has a card '
@@ -83,11 +83,12 @@ def model_options(p):
     network_options(p); out_option(p, None, required=True)
     p.opt('--seed', 0, 'seed of all random numbers')
 
-def code_option(p):
-    "The option that lets a run's own network be opened"
+def again_options(p):
+    "Options that let a run's own network be opened"
     p.opt('--model', None, "the run's network again, where it is Python code, like path/to/file.py:factory: no code is run because a folder names it "
           '(default: the one that the folder names)',
           metavar='NAME')
+    p.opt('--weights', None, "the run's weights again, where their file has been moved (default: the file that the folder names)", metavar='FILE')
 
 # %% ../../nbs/app/72_cli.ipynb #c35a6f10
 BUDGETS = { # recipe, images, generator steps a batch, reconstruction steps a unit
@@ -119,7 +120,7 @@ def views_option(p):
 
 def quantize_options(p):
     "Options of quantize alone"
-    p.opt('--images', None, 'calibration images: a run folder, a .safetensors file, or a folder or archive of real images, '
+    p.opt('--images', None, 'calibration images: a run folder or a .safetensors file, all of whose images are used, or a folder or archive of real images, '
           'of which --n are drawn (default: synthesize them in this run)', metavar='PATH')
     p.opt('--bits', 'w4a4', 'bits of weights and activations, 2 to 8, or auto: chosen for each layer within --size, --bitops or '
           '--time; first and last layer keep 8')
@@ -208,10 +209,19 @@ def report(sharpness:bool, run:str, **options): # as of `report_options`
     "Write a run's report, with its sharpness if asked, and print the outcome"
     from sadag_nb.core import Run, SettingError, locked
     given = {k:v for k,v in options.items() if v is not None}
-    if sharpness: telling('pipeline','run_sharpness')(run=run, **given)
+    if sharpness: telling('pipeline','run_sharpness')(run=run, **given); print('', sharpness_lines(run), sep='\n')
     elif given: raise SettingError(f"--{next(iter(given))} is read for the sharpness alone: give --sharpness too")
     else:
         with locked(Run.open(run).path): telling('report','run_report')(run=run)
+
+def sharpness_lines(run:str) -> str: # folder
+    "What was measured of a run's sharpness, as a table"
+    from sadag_nb.app.report import sharpness_found
+    from sadag_nb.core import Run
+    from sadag_nb.sharp.meter import sharpness_table
+    from tabulate import tabulate
+    head,rows = sharpness_table(sharpness_found(Run(run)))
+    return tabulate([*zip(head, *rows)], disable_numparse=True, tablefmt='plain')
 
 def version():
     "Print the versions of everything that decides a result"
@@ -219,19 +229,19 @@ def version():
     for name,value in versions().items(): print(f'{name:12} {value}')
 
 # %% ../../nbs/app/72_cli.ipynb #5b43bf65
-def evaluate(run:str, data:str, batch:int, device:str|None, model:str|None): # as of `run_evaluate`
+def evaluate(run:str, data:str, batch:int, device:str|None, model:str|None, weights:str|None): # as of `run_evaluate`
     "Print the accuracy of a run's networks, or of an ONNX file"
     from sadag_nb.app.pipeline import evaluate_onnx, run_evaluate
     from sadag_nb.core import SettingError
-    if not run.endswith('.onnx'): return tell(run_evaluate(run, data, device, batch, model))
+    if not run.endswith('.onnx'): return tell(run_evaluate(run, data, device, batch, model, weights))
     if device: raise SettingError("ONNX files are run on the processor: leave out --device")
-    if model: raise SettingError("ONNX files hold their network: leave out --model")
+    if model or weights: raise SettingError(f"ONNX files hold their network: leave out --{'model' if model else 'weights'}")
     print('{model} {bits} by ONNX Runtime: {top1:.2f} % of {images} images'.format(**evaluate_onnx(run, data, batch)))
 
-def export(run:str, out:str, opset:int|None, measure:bool, model:str|None): # as of `run_export`
+def export(run:str, out:str, opset:int|None, measure:bool, model:str|None, weights:str|None): # as of `run_export`
     "Write a run's network to a file, and print its size, how much of it computes in integers, and what was measured"
     from sadag_nb.app.pipeline import run_export
-    path = run_export(run, out, opset, measure, model); size = f'{path}: {path.stat().st_size/1e3:.0f} kB'
+    path = run_export(run, out, opset, measure, model, weights); size = f'{path}: {path.stat().st_size/1e3:.0f} kB'
     if path.suffix!='.onnx': return print(size)
     from sadag_nb.app.report import integer_share
     from sadag_nb.core import Run
@@ -257,9 +267,9 @@ def layers_options(p):
 def finetune_options(p):
     "Options of finetune"
     p.add_argument('run', help='run folder of a quantize or finetune command, which stays as it is')
-    out_option(p, None, required=True); code_option(p)
-    p.opt('--images', None, "images to learn from: a run folder, a .safetensors file, or a folder or archive of real images, of which --n are "
-          "drawn (default: the run's own)", metavar='PATH')
+    out_option(p, None, required=True); again_options(p)
+    p.opt('--images', None, "images to learn from: a run folder or a .safetensors file, all of whose images are used, or a folder or archive of real images, "
+          "of which --n are drawn (default: the run's own)", metavar='PATH')
     p.opt('--n', 128, 'number of real images')
     p.opt('--steps', 300, 'steps of the optimizer')
     p.opt('--batch', 32, 'images a step')
@@ -276,13 +286,13 @@ def finetune_options(p):
 
 def evaluate_options(p):
     "Options of evaluate"
-    p.add_argument('run', help='run folder of a quantize or finetune command, or an ONNX file of an export command'); code_option(p)
+    p.add_argument('run', help='run folder of a quantize or finetune command, or an ONNX file of an export command'); again_options(p)
     p.opt('--data', None, DATA+'; of a run also unlabelled images: how often both networks answer alike', required=True)
     p.opt('--batch', 256, 'images computed together')
 
 def export_options(p):
     "Options of export"
-    p.add_argument('run', help='run folder of a quantize or finetune command'); code_option(p)
+    p.add_argument('run', help='run folder of a quantize or finetune command'); again_options(p)
     p.opt('--out', None, 'FILE.onnx, or FILE.safetensors for packed integers', required=True, metavar='FILE')
     p.opt('--opset', None, 'ONNX: version of the operator set (default: the smallest that serves)', type=int)
     p.add_argument('--measure', action='store_true', help="ONNX: measure the file's speed beside full precision, and its accuracy if "
@@ -325,7 +335,7 @@ def search_options(p):
 
 def report_options(p):
     "Options of report"
-    p.add_argument('run', help='run folder'); code_option(p)
+    p.add_argument('run', help='run folder'); again_options(p); thread_options(p)
     p.add_argument('--sharpness', action='store_true', help='first measure how the loss rises around the weights of both networks')
     p.opt('--data', None, "images to measure it on: digits, cifar10:FOLDER, a folder or archive, a .safetensors file (default: the run's own)",
           metavar='DATA')
@@ -361,7 +371,7 @@ def parser() -> Parser:
     verbs = p.add_subparsers(required=True, metavar='VERB')
     for name,(help,function,*options) in VERBS.items():
         verb = verbs.add_parser(name, help=help, description=help[0].upper()+help[1:]+'.')
-        verb.set_defaults(function=function, shared=name in SHARED)
+        verb.set_defaults(function=function, shared=name in SHARED, error=verb.error)
         for add in options: add(verb)
     return p
 
@@ -369,7 +379,9 @@ def parser() -> Parser:
 def main(argv:list[str]|None=None # the process's own by default
         ) -> int: # exit status
     "The `sadag` command"
-    options = vars(parser().parse_args(argv)); function,shared = options.pop('function'),options.pop('shared'); options.pop('resume', None)
+    found,strange = parser().parse_known_args(argv); options = vars(found)
+    function,shared,error = (options.pop(k) for k in ('function','shared','error')); options.pop('resume', None)
+    if strange: error(f"unrecognized arguments: {' '.join(strange)}")
     try:
         from sadag_nb.core import SadagError, at_least, torch
         from sadag_nb.ranks import from_first, joined

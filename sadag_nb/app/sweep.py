@@ -257,6 +257,7 @@ def run_sweep(sweep:str, # a name in `SWEEPS`
             found['rows'].append(row)
             print('{case} {bits} seed {seed}: {top1:.2f} %'.format(**row), flush=True)
             if rank()==0: write_text(Path(out)/f'{s.name}.json', json.dumps(found, indent=1))
+    if not found['rows']: raise RunError(f"{out} holds no rows of {s.name} by these settings: leave out --collect, or give the settings that they were computed by")
     return found
 
 def _rows(bench:Bench, s:Sweep, collect:bool):

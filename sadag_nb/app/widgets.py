@@ -19,7 +19,7 @@ from fastcore.basics import patch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
-from ..core import SadagError, SettingError, seeded
+from ..core import SadagError, SettingError, first_line, seeded
 from torchvision.utils import make_grid
 from .report import BLUE, GREEN, ORANGE, RED, logarithmic, panels, png, stage, styled, terms, visible
 from ..graph.trace import Layer, fold, nodes_of, trace
@@ -309,6 +309,7 @@ def _work(self:Live):
     try: self.images = synthesize(self.model, log=log, watch=self._look, **self.settings)
     except _Stopped: self.told.value = f"stopped after step {self.rows[-1]['step']}"
     except SadagError as e: self.told.value = str(e)
+    except Exception as e: self.told.value = f'failed ({type(e).__name__}: {first_line(e)})'; raise
     else: self.told.value = 'done'
     finally: self._running(False)
 

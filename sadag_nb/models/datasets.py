@@ -253,7 +253,7 @@ def open_images(spec, # a folder, an archive, "digits", "digits-train", "cifar10
 def _sample(images, n, seed, spec) -> Images:
     "`n` of the images, the same for the same seed"
     at_least(1, n=n)
-    if n>len(images): raise DataError(f"{spec} has {len(images)} images, fewer than the {n} asked for: ask for fewer")
+    if n>len(images): raise DataError(f"{spec} has {len(images)} images, fewer than the {n} asked for: ask for at most {len(images)}")
     drawn = torch.randperm(len(images), generator=generator(seed,'images'))[:n]
     if isinstance(images, Images): return images[drawn]
     place,back = drawn.sort() # an archive is read in its own order

@@ -138,7 +138,7 @@ def _packed(path) -> bool:
 def _plain(found, path):
     "The dictionary of tensors inside a checkpoint, names without `module.`"
     if not isinstance(found, dict): found = {'':found}
-    found = next((found[k] for k in ('state_dict','model') if isinstance(found.get(k), dict)), found)
+    found = next((found[k] for k in ('state_dict','model_state_dict','model') if isinstance(found.get(k), dict)), found)
     if not all(isinstance(k,str) and isinstance(v,Tensor) for k,v in found.items()):
         raise DataError(f"{path} holds something else than named tensors: save the network's state_dict() and give that")
     return {k.removeprefix('module.'):v for k,v in found.items()}
@@ -287,13 +287,14 @@ def _from_file(name, weights, shape):
 @contextmanager
 def _running(path, module):
     "Code of the file at `path` finds what lies beside it inside; its errors are told in a sentence"
-    before = list(sys.path),sys.modules.get(module.__name__)
+    before = list(sys.path),sys.modules.get(module.__name__),sys.argv
+    sys.argv = [path] # a file that reads options would take those of this program for its own
     sys.path.insert(0, str(Path(path).resolve().parent)); sys.modules[module.__name__] = module # dataclasses look themselves up
     try: yield
     except SadagError: raise
-    except Exception as e: raise ModelError(f"{path} failed ({type(e).__name__}: {first_line(e)}): mend it, or install what it needs") from e
+    except (Exception, SystemExit) as e: raise ModelError(f"{path} failed ({type(e).__name__}: {first_line(e)}): mend it, or install what it needs") from e
     finally:
-        sys.path[:] = before[0]
+        sys.path[:],sys.argv = before[0],before[2]
         if before[1]: sys.modules[module.__name__] = before[1]
 
 # %% ../../nbs/models/05_zoo.ipynb #4f8dc040

@@ -142,7 +142,7 @@ def prepare(graph:fx.GraphModule, # from `trace`
             norms:bool=True # those of activations by the batch norms; False: they will be fitted to images, as `reconstruct` does
            ) -> fx.GraphModule: # a copy with `.policy`, and `.ends`, the nodes where units end; weights rounded to nearest
     "`graph` with batch norm folded and quantizers on weights and edges"
-    policy = Policy(policy) if isinstance(policy,str) else policy
+    policy = policy if isinstance(policy,Policy) else Policy(policy)
     bits,model = policy.resolve(graph),clone(graph)
     if init and (left := _left_out(graph)): warn(f"{', '.join(left)}: stays in full precision, as only nn.Conv2d and nn.Linear are quantized")
     _quantize_edges(model, policy)

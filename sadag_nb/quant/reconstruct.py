@@ -284,7 +284,8 @@ def checked_images(images:Tensor, # (n, ...)
     if not isinstance(images,Tensor) or tuple(images.shape[1:])!=tuple(shape) or not len(images):
         got = tuple(images.shape) if isinstance(images,Tensor) else type(images).__name__
         raise DataError(f"images must be a tensor of shape (n, {', '.join(map(str,shape))}), not {got}")
-    if images.is_complex() or not images.isfinite().all(): raise DataError("images hold NaN or infinite values: give others")
+    if not images.is_floating_point(): raise DataError(f"images must be normalised, in floating point, not {images.dtype}: card.normalise takes pixels from 0 to 255")
+    if not images.isfinite().all(): raise DataError("images hold NaN or infinite values: give others")
     return images.float()
 
 def _log_unit(log, unit, rows, nearest, error, seconds):
