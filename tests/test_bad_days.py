@@ -210,7 +210,7 @@ def test_file_that_may_not_grow(tmp_path):
 def test_out_of_memory_names_the_stage(tmp_path, capsys, monkeypatch):
     import sadag_nb.app.pipeline as pipeline
     def full(*args): raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 3.00 GiB.')
-    monkeypatch.setattr(pipeline, 'top1', full)
+    monkeypatch.setattr(pipeline, 'top1s', full)
     told(capsys, [*QUANTIZE,'--data','digits','--out',tmp_path/'r'], 'measuring accuracy', '3.00 GiB', '--batch 128')
 
 def test_version(capsys):

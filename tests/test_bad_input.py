@@ -139,7 +139,7 @@ def no_long_work(monkeypatch):
     "Mistakes are told before anything takes long: making a batch of images, rebuilding, training, measuring"
     import sadag_nb.app.pipeline as pipeline, sadag_nb.synth.synthesize as synthesis
     def long_work(*args, **kwargs): raise AssertionError('long work has begun')
-    for name in ('quantize','foreseen','finetune','top1'): monkeypatch.setattr(pipeline, name, long_work)
+    for name in ('quantize','foreseen','finetune','top1','top1s'): monkeypatch.setattr(pipeline, name, long_work)
     monkeypatch.setattr(synthesis, '_make_batch', long_work)
 
 def refused(command, words, folder, capsys):

@@ -21,7 +21,7 @@ from ..core import (DataError, Run, RunError, SadagError, SettingError, at_least
                            peak_mib, read_json, reading, save_tensors, sha256_of, within_memory, write_text)
 from ..ranks import check_part, from_first, own_device, rank
 from ..models.zoo import pretrained
-from ..models.datasets import agreement, calibration, loader, open_images, top1
+from ..models.datasets import agreement, calibration, loader, open_images, top1, top1s
 from ..graph.trace import Layer, answer, fold, nodes_of, shape_of, trace
 from ..graph.probe import probe, shifted
 from ..graph.units import units
@@ -222,7 +222,7 @@ def measure(run:Run, net:nn.Module, qmodel:nn.Module, device, test, data:str, ba
     "Record the accuracy of both networks on the labelled images `test`"
     batches = loader(test, net.card, batch)
     with measuring(batch):
-        run.record(data=data, images=len(test), fp_top1=top1(net, batches, device), top1=top1(qmodel, batches, device))
+        full,quantized = top1s([net,qmodel], batches, device); run.record(data=data, images=len(test), fp_top1=full, top1=quantized)
 
 # %% ../../nbs/app/70_pipeline.ipynb #5d1c90e7
 def describe(run:Run, net:nn.Module, graph:fx.GraphModule, qmodel:fx.GraphModule, x:Tensor):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SUFFIXES', 'LARGEST', 'MOST', 'FORMATS', 'PIXELS', 'NAMED', 'IN_MEMORY', 'Images', 'digits', 'members', 'decoded',
-           'class_folders', 'check_classes', 'Files', 'list_files', 'open_images', 'Loader', 'loader', 'top1',
+           'class_folders', 'check_classes', 'Files', 'list_files', 'open_images', 'Loader', 'loader', 'top1s', 'top1',
            'agreement', 'calibration', 'available']
 
 # %% ../../nbs/models/06_datasets.ipynb #24f33dd0
@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -276,43 +275,49 @@ def loader(images:Images|Files, card:Card, batch:int=256) -> Loader:
     return Loader(images, card, batch)
 
 # %% ../../nbs/models/06_datasets.ipynb #c9837c99
-def top1(model:nn.Module, # computes in eval mode; afterwards it is as it was, and where it was
-         loader, # gives (images, labels); has a length
-         device=None # None: where the model is
-        ) -> float: # percent
-    "How often the largest output is the right class"
-    home = next(itertools.chain(model.parameters(), model.buffers()), torch.zeros(())).device; device = home if device is None else device
-    right,n = torch.zeros((), dtype=torch.long, device=device),0
-    with _evaluating(model, device, home), Progress(len(loader), 'accuracy') as progress, torch.inference_mode(): # moved before: what is moved within has no versions
-        for x,y in loader:
-            if y is None: raise DataError("accuracy needs labels: put the images into one folder a class")
-            said = model(x.to(device, memory_format=torch.channels_last)).argmax(1)
-            right += (said==y.to(device)).sum(); n += len(y); progress.step()
-    return 100*right.item()/n
-
 @contextmanager
-def _evaluating(model:nn.Module, device, home):
-    "`model` in eval mode on `device` inside, as before and at `home` outside"
-    modes = [(m,m.training) for m in model.modules()]; model.to(device).eval()
-    try: yield
+def _evaluating(models:list, device): # None: where the first of them is
+    "`models` in eval mode on `device` inside, which is given; as before and where they were outside"
+    homes = [next(itertools.chain(m.parameters(), m.buffers()), torch.zeros(())).device for m in models]; device = homes[0] if device is None else device
+    modes = [(m,m.training) for model in models for m in model.modules()]
+    for m in models: m.to(device).eval()
+    try: yield device
     finally:
         for m,training in modes: m.training = training
-        model.to(home)
+        for m,home in zip(models,homes): m.to(home)
+
+@torch.inference_mode() # of the answers alone: a network that is moved within it has no versions
+def _answers(models:list, x:Tensor, device) -> list[Tensor]: # (n,), of each network
+    "Which output is the largest"
+    x = x.to(device, memory_format=torch.channels_last)
+    return [m(x).argmax(1) for m in models]
+
+def top1s(models:list, # networks; they compute in eval mode, and afterwards are as they were, and where they were
+          loader, # gives (images, labels); has a length; read once for all networks
+          device=None # None: where the first network is
+         ) -> list[float]: # percent
+    "How often the largest output of each network is the right class"
+    right,n = torch.zeros(len(models), dtype=torch.long),0
+    with _evaluating(models, device) as device, Progress(len(loader), 'accuracy') as progress:
+        right = right.to(device)
+        for x,y in loader:
+            if y is None: raise DataError("accuracy needs labels: put the images into one folder a class")
+            right += torch.stack([(said==y.to(device)).sum() for said in _answers(models, x, device)]); n += len(y); progress.step()
+    return [100*r/n for r in right.tolist()]
+
+def top1(model:nn.Module, loader, device=None) -> float: # as of `top1s`; percent
+    "How often the largest output is the right class"
+    return top1s([model], loader, device)[0]
 
 # %% ../../nbs/models/06_datasets.ipynb #c9837d01
-@dataclass
-class _Answered:
-    "What `loader` gives, with other labels"
-    loader:Any
-    labels:list # a tensor a batch
-    def __len__(self): return len(self.loader)
-    def __iter__(self): return ((x,y) for (x,_),y in zip(self.loader, self.labels))
-
-def agreement(model:nn.Module, other:nn.Module, loader, device=None) -> float: # as of `top1`; percent
+def agreement(model:nn.Module, other:nn.Module, loader, device=None) -> float: # as of `top1s`; percent
     "How often the two networks give the same answer"
-    home = next(itertools.chain(model.parameters(), model.buffers())).device; device = home if device is None else device
-    with _evaluating(model, device, home), torch.inference_mode(): said = [model(x.to(device)).argmax(1) for x,_ in loader]
-    return top1(other, _Answered(loader, said), device)
+    alike,n = torch.zeros((), dtype=torch.long),0
+    with _evaluating([model,other], device) as device, Progress(len(loader), 'agreement') as progress:
+        alike = alike.to(device)
+        for x,_ in loader:
+            a,b = _answers([model,other], x, device); alike += (a==b).sum(); n += len(x); progress.step()
+    return 100*alike.item()/n
 
 # %% ../../nbs/models/06_datasets.ipynb #b996a812
 def calibration(spec, # as for `open_images`; labels are not needed
