@@ -1,5 +1,5 @@
 "The command line as a user types it: each verb in a process of its own, on the embedded network, with tiny budgets"
-import inspect, json, re, signal, subprocess, sys, time
+import inspect, json, os, re, signal, subprocess, sys, time
 from importlib import import_module
 import pytest, torch
 import commands
@@ -85,6 +85,16 @@ def test_recipes_sweeps_and_version(tmp_path):
     for name in ('sadag','genie','noise'): assert re.search(rf'^{name}: ', text, re.M)
     assert re.search('^table1: .*5 seeds', sadag('sweeps', cwd=tmp_path), re.M)
     assert f'torch        {torch.__version__}' in sadag('version', cwd=tmp_path)
+
+@pytest.mark.parametrize('allowed,asked,expected', [(1,None,1), (99,None,2), (1,2,2)])
+def test_threads(allowed, asked, expected):
+    "No more than the cores that the process may use and than torch takes, unless more are asked for"
+    code = f"import joblib, torch; joblib.cpu_count = lambda: {allowed}; from sadag_nb.app.cli import set_threads; set_threads({asked}); print(torch.get_num_threads())"
+    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, env=dict(os.environ, OMP_NUM_THREADS='2')).stdout==f'{expected}\n'
+
+def test_a_command_keeps_to_the_cores_that_it_may_use():
+    env = dict(os.environ, OMP_NUM_THREADS='2', LOKY_MAX_CPU_COUNT='1') # which joblib heeds as it does a container's limit
+    assert re.search(r'^threads +1$', subprocess.run([*SADAG, 'version'], capture_output=True, text=True, check=True, env=env).stdout, re.M)
 
 def test_synthesize_writes_a_run(there):
     run = there/'runs/a'

@@ -8,7 +8,8 @@ __all__ = ['BUDGETS', 'DATA', 'VERBS', 'SHARED', 'Parser', 'shape', 'layer', 'ru
            'synthesis_options', 'views_option', 'quantize_options', 'layer_option', 'auto_options', 'tell', 'telling',
            'recipes', 'layers', 'sweeps', 'sweep', 'search', 'examined', 'report', 'sharpness_lines', 'version',
            'evaluate', 'export', 'demo_options', 'layers_options', 'finetune_options', 'evaluate_options',
-           'export_options', 'sweep_options', 'search_options', 'report_options', 'parser', 'main', 'failed']
+           'export_options', 'sweep_options', 'search_options', 'report_options', 'parser', 'main', 'set_threads',
+           'failed']
 
 # %% ../../nbs/app/72_cli.ipynb #ef3e33a8
 import argparse, re, sys
@@ -66,7 +67,7 @@ def machine_options(p):
 
 def thread_options(p):
     "The option that says how many threads to use"
-    p.opt('--threads', None, 'processor threads (default: one a core)', type=int)
+    p.opt('--threads', None, 'processor threads (default: one a core that this process may use: a container may have fewer than the machine)', type=int)
 
 def network_options(p):
     "Options that say which network"
@@ -383,17 +384,23 @@ def main(argv:list[str]|None=None # the process's own by default
     function,shared,error = (options.pop(k) for k in ('function','shared','error')); options.pop('resume', None)
     if strange: error(f"unrecognized arguments: {' '.join(strange)}")
     try:
-        from sadag_nb.core import SadagError, at_least, torch
+        from sadag_nb.core import SadagError
         from sadag_nb.ranks import from_first, joined
         try:
-            if (threads := options.pop('threads', None)) is not None:
-                at_least(1, threads=threads); torch.set_num_threads(threads)
+            set_threads(options.pop('threads', None))
             with joined():
                 if shared: function(**options)
                 else: from_first(function, **options)
         except (SadagError, OSError) as e: return failed(2, f'error: {e}')
     except KeyboardInterrupt: return failed(130, 'stopped: the same command again goes on from what is finished')
     return 0
+
+def set_threads(asked:int|None):
+    "So many threads, or no more than the cores that this process may use: threads that wait for each other's turn are many times as slow as one"
+    from joblib import cpu_count
+    from sadag_nb.core import at_least, torch
+    if asked is not None: at_least(1, threads=asked); torch.set_num_threads(asked)
+    elif (allowed := cpu_count())<torch.get_num_threads(): torch.set_num_threads(allowed)
 
 def failed(status:int, line:str) -> int:
     "Tell `line` on stderr, and return `status`"
