@@ -70,9 +70,10 @@ def test_command(tmp_path):
     policy = Policy(**policy)
     assert 85<result['kilobytes']<=90 and f"W{result['mean_bits'][1:4]}A" in out.stdout
     assert (run/'figures/front.svg').is_file() and (run/'figures/bits.svg').is_file()
-    assert 'Uniform bits' in (run/'report.html').read_text()
+    html = (run/'report.html').read_text(); assert 'Uniform bits' in html
     from sadag_nb.app.pipeline import open_run
     _,_,q = open_run(run); bits = policy.resolve(trace(pretrained('resnet20-digits')))
+    assert all(f"<tr><td>{n}</td><td>{b.weights}</td><td>{b.input or '–'}</td></tr>" in html for n,b in bits.items())
     from sadag_nb.quant.prepare import layers
     codes = {n:l.parametrizations.weight.original for n,l in layers(q).items()}
     packed = sum(c.numel()*bits[n].weights/8 for n,c in codes.items())

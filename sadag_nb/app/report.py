@@ -425,11 +425,12 @@ def run_sections(run:Run) -> list[dict]:
     return images_section(run, run, 'images', title) + plots(run) + front_section(run) + sharpness_sections(run)
 
 def front_section(run:Run) -> list[dict]:
-    "The table of uniform and allocated bits of a run that allocated them"
-    rows = stage(run.metrics, 'front', 'by', 'kind', 'name')
+    "Each layer's bits, and uniform bits beside allocated ones, of a run that allocated them"
+    rows,bits = stage(run.metrics, 'front', 'by', 'kind', 'name'),stage(run.metrics, 'bits', 'layer')
     if not rows: return []
-    head,cells = front_table(rows)
-    return [table('Uniform bits, and allocated ones at the same cost', cells, head, 'sensitivities, summed over layers')]
+    own = [(r['layer'], r['weights'], r['input'] or '–') for r in bits]; head,cells = front_table(rows)
+    return [table('Bits of each layer in numbers', own, ('layer','of the weights','of what it reads')),
+            table('Uniform bits, and allocated ones at the same cost', cells, head, 'sensitivities, summed over layers')]
 
 def sharpness_found(run:Run) -> dict[str,Sharpness]: # name of the network -> its own
     "What was measured of a run's sharpness"
