@@ -395,7 +395,7 @@ def main(argv:list[str]|None=None # the process's own by default
     except KeyboardInterrupt: return failed(130, 'stopped: the same command again goes on from what is finished')
     return 0
 
-def set_threads(asked:int|None):
+def set_threads(asked:int|None): # None: as many as make sense
     "So many threads, or no more than the cores that this process may use: threads that wait for each other's turn are many times as slow as one"
     from joblib import cpu_count
     from sadag_nb.core import at_least, torch
