@@ -291,7 +291,7 @@ def test_integer_run_measured(there, capsys, monkeypatch):
     assert main(command.split())==0
     assert main('export whole --out whole.onnx --measure'.split())==0
     out = capsys.readouterr().out; found = json.loads((run/'result.json').read_text())
-    assert found['onnx'].keys()=={'kilobytes','integers','float32','ms','fp_ms','faster','top1'} and f"{found['onnx']['faster']:.1f} times as fast" in out
+    assert found['onnx'].keys()=={'kilobytes','integers','float32','ms','fp_ms','faster','top1','data'} and f"{found['onnx']['faster']:.1f} times as fast" in out
     assert 'kB, 18 of 20 layers in integers\n' in out and '--integer' not in out
     assert f"is right on {found['onnx']['top1']:.2f} % and takes" in (run/'report.html').read_text()
     assert abs(found['onnx']['top1']-found['top1'])<=.5 and abs(found['onnx']['kilobytes']-(there/'whole.onnx').stat().st_size/1e3)<.1
