@@ -210,6 +210,15 @@ def test_other_settings_need_another_folder(there, capsys, monkeypatch):
     monkeypatch.chdir(there); told(capsys, ['synthesize', *MODEL, '--n', '9', '--steps', '4', '--out', 'runs/a'], 'n = 8, not 9', '--out')
     assert before=={p:p.stat().st_mtime_ns for p in (there/'runs/a').rglob('*')}
 
+def test_report_of_a_stopped_run(there, tmp_path):
+    "It says so in the terminal and on its page, and not what it would say of a finished one"
+    import shutil
+    shutil.copytree(there/'runs/a', tmp_path/'a'); (tmp_path/'a/images.safetensors').unlink()
+    (tmp_path/'demo').mkdir(); config = dict(read(there/'runs/a/config.json'), command='demo'); (tmp_path/'demo/config.json').write_text(json.dumps(config))
+    for run in ('a','demo'):
+        out = sadag('report', run, cwd=tmp_path)
+        assert out.startswith('Not finished yet') and 'synthesized from' not in out and 'Not finished yet' in (tmp_path/run/'report.html').read_text()
+
 def test_demo(there):
     out = sadag('demo', '--n', 8, '--steps', 3, '--unit-steps', 2, '--out', 'runs/demo', cwd=there)
     rows = read(there/'runs/demo/result.json')['rows']

@@ -157,11 +157,11 @@ DATA = 'labelled images to measure accuracy on: digits, cifar10:FOLDER, cifar100
 # %% ../../nbs/app/72_cli.ipynb #df9c308b
 def tell(run):
     "Print the outcome of a run, and where its report is"
-    from sadag_nb.app.report import demo_table, verdict
+    from sadag_nb.app.report import demo_table, outcome
     from tabulate import tabulate
     if rows := run.result.get('rows'):
         head,cells = demo_table(rows); print('', tabulate(cells, head, disable_numparse=True), '', sep='\n')
-    print(verdict(run.config, run.result)); print(f"report: {run.file('report.html')}")
+    print(outcome(run)); print(f"report: {run.file('report.html')}")
 
 def telling(module:str, name:str):
     "A verb that calls function `name` of `module`, imported only then, and prints the outcome"

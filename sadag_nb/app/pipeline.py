@@ -73,10 +73,10 @@ def layer_table(model:str, weights:str|None=None, input:tuple|None=None, # see `
                 format:str='simple' # of tabulate
                ) -> str:
     "A network's layers: unit, weights, multiply-accumulates for one image, and the bits that a policy gives"
-    graph = open_network(model, weights, input, synthesis=False)[1]; policy,costs = Policy(bits, dict(layers or ())),count(graph)
+    graph = open_network(model, weights, input, synthesis=False)[1]; own,costs = Policy(bits, dict(layers or ())).resolve(graph),count(graph)
     unit = {n.target:u.name for u in reversed(units(fold(graph))) for n in nodes_of(u.module, Layer)} # of two, the one that learns it
-    rows = [(name, unit[name], costs.numbers[name], costs.macs[name], b.weights, b.input) for name,b in policy.resolve(graph).items()]
-    size = costs.total('size', policy.resolve(graph))/1e3
+    rows = [(name, unit[name], costs.numbers[name], costs.macs[name], b.weights, b.input) for name,b in own.items()]
+    size = costs.total('size', own)/1e3
     rows.append((f'all {len(rows)}', '', sum(costs.numbers.values()), sum(costs.macs.values()), f'{size:.1f} kB', ''))
     return tabulate(rows, ('layer','unit','weights','products an image','bits of weights','of input'), format, missingval='–', intfmt=',')
 

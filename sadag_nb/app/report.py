@@ -9,7 +9,7 @@ __all__ = ['BLUE', 'ORANGE', 'GREEN', 'RED', 'PURPLE', 'INK', 'STYLE', 'CSS', 'P
            'histograms_figure', 'accuracy_figure', 'page', 'table', 'figure', 'demo_verdict', 'demo_table', 'verdict',
            'difference', 'measured_on', 'tuned', 'alike', 'smaller', 'served', 'integer_share', 'facts', 'settings',
            'first_images', 'plots', 'images_section', 'run_sections', 'front_section', 'sharpness_found',
-           'sharpness_sections', 'demo_sections', 'is_whole', 'run_report']
+           'sharpness_sections', 'demo_sections', 'is_whole', 'outcome', 'run_report']
 
 # %% ../../nbs/app/71_report.ipynb #e21dd268
 import base64, functools, io, itertools, json
@@ -464,13 +464,17 @@ def is_whole(run:Run) -> bool:
     c = run.config['command']
     return 'rows' in run.result if c=='demo' else run.file('images.safetensors' if c=='synthesize' else 'model.safetensors').is_file()
 
+def outcome(run:Run) -> str:
+    "How the run ended in a sentence, or that it has not"
+    return verdict(run.config, run.result) if is_whole(run) else UNFINISHED
+
 def run_report(run:Run|str) -> Run:
     "Write the run's figures and report.html from the files in its folder"
     run = run if isinstance(run,Run) else Run.open(run)
     c,r = run.config,run.result
     if 'card' not in c or c.get('command') not in REPORTED: raise RunError(f"{run.path} is no run of {', '.join(REPORTED)}: give the folder of one")
     with reading(run.path, 'files in it were changed by hand or written by another version; make the run again', RunError):
-        whole = is_whole(run); sections = (run_sections(run) if c['command']!='demo' else demo_sections(run) if whole else [])+settings(c)
-        text = page(f"{c['command']} {c['model']}", verdict(c,r) if whole else UNFINISHED, facts(r), sections)
+        sections = (run_sections(run) if c['command']!='demo' else demo_sections(run) if is_whole(run) else [])+settings(c)
+        text = page(f"{c['command']} {c['model']}", outcome(run), facts(r), sections)
     write_text(run.file('report.html'), text.encode(errors='replace').decode())
     return run
