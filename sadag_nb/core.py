@@ -110,10 +110,10 @@ def default_device() -> torch.device:
     return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
 
 def fast_dtype(device) -> torch.dtype:
-    "bfloat16 where `device` multiplies it natively, else float32"
+    "bfloat16 where `device` multiplies matrices in it natively, else float32"
     device = torch.device(device)
     if device.type=='cuda': native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else: native = device.type=='cpu' and any(_cpu_capabilities().get(k) for k in ('amx_bf16','avx512_bf16','sve_bf16','bf16'))
+    else: native = device.type=='cpu' and any(_cpu_capabilities().get(k) for k in ('amx_bf16','sve_bf16','bf16'))
     return torch.bfloat16 if native else torch.float32
 
 def _cpu_capabilities() -> dict: return getattr(torch.cpu, 'get_capabilities', dict)() # older torch does not tell
