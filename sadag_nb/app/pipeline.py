@@ -234,7 +234,7 @@ def describe(run:Run, net:nn.Module, graph:fx.GraphModule, qmodel:fx.GraphModule
 
 def moved(x:Tensor) -> Tensor: # (n, c, h, w)
     "Images moved by an eighth of their height and width: not those that were learnt from, but like them"
-    return shifted(shifted(x, x.shape[-2]//8, -2), x.shape[-1]//8, -1)
+    return shifted(x, x.shape[-2]//8, x.shape[-1]//8)
 
 # %% ../../nbs/app/70_pipeline.ipynb #88b94849
 def run_quantize(model:str, out:str, weights:str|None=None, input:tuple|None=None, # see `open_network`

@@ -5,11 +5,13 @@
 # %% auto #0
 __all__ = ['WRITERS', 'FEW', 'MEAN', 'RESHAPES', 'OPSETS', 'NUMBERS', 'Value', 'Writer', 'writes', 'unsupported', 'writer_of',
            'code_limits', 'Blocks', 'blocks', 'block_side', 'integers_of', 'reads_codes', 'as_written', 'write_graph',
-           'export_onnx', 'computed_in', 'ort_session', 'OnnxNetwork', 'runtime_codes', 'compare', 'by_turns']
+           'export_onnx', 'computed_in', 'ort_session', 'saturates', 'OnnxNetwork', 'runtime_codes', 'compare',
+           'by_turns']
 
 # %% ../../nbs/deploy/61_onnx.ipynb #aed54d4f
 import json, math, operator, time
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Callable, NamedTuple
 import numpy as np
@@ -461,12 +463,29 @@ def _check_sizes(path):
 
 # %% ../../nbs/deploy/61_onnx.ipynb #be6c3522
 def ort_session(model:str|bytes, # file, or what it holds
-            threads:int|None=None): # -> InferenceSession; processor threads, as many as torch uses by default
+                threads:int|None=None): # -> InferenceSession; processor threads, as many as torch uses by default
     "ONNX Runtime on the CPU, exact in integers on any processor"
+    return _session(model, threads or torch.get_num_threads(), saturates())
+
+def _session(model:str|bytes, threads:int, careful:bool):
+    "ONNX Runtime on so many threads, told or not to keep sums of products from saturating"
     import onnxruntime as ort
-    options = ort.SessionOptions(); options.log_severity_level = 4; options.intra_op_num_threads = threads or torch.get_num_threads()
-    options.add_session_config_entry('session.x64quantprecision', '1')
+    options = ort.SessionOptions(); options.log_severity_level = 4; options.intra_op_num_threads = threads
+    options.add_session_config_entry('session.x64quantprecision', str(int(careful)))
     return ort.InferenceSession(model, options, providers=['CPUExecutionProvider'])
+
+@cache
+def saturates() -> bool:
+    "Whether sums of products of eight bits go wrong on this processor unless ONNX Runtime is told to be careful"
+    return bool((_largest(64, False)()!=64*255*127).any())
+
+def _largest(n:int, careful:bool) -> Callable: # () -> (n, n) sums of n products
+    "A product of two matrices of the largest codes, uint8 and int8"
+    import onnx.parser
+    product = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["": 13]> largest (uint8[{n},{n}] x) => (int32[{n},{n}] y)
+        <int8[{n},{n}] w = {{{','.join(['127']*n*n)}}}> {{ y = MatMulInteger(x, w) }}""")
+    session,x = _session(product.SerializeToString(), 1, careful),np.full((n,n), 255, np.uint8)
+    return lambda: session.run(None, {'x':x})[0]
 
 # %% ../../nbs/deploy/61_onnx.ipynb #748c9623
 class OnnxNetwork(nn.Module):

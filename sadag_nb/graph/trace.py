@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['Layer', 'BatchNorm', 'RELU', 'RELU6', 'HARDTANH', 'MAXPOOL', 'ADD', 'Tracer', 'check_model', 'answer', 'clone',
-           'trace', 'module_of', 'nodes_of', 'shape_of', 'kind_of', 'setting', 'clamp_limits', 'fold', 'fold_in_place']
+           'trace', 'writes_in_place', 'module_of', 'nodes_of', 'shape_of', 'kind_of', 'setting', 'clamp_limits',
+           'foldable', 'absorb', 'fold', 'fold_in_place']
 
 # %% ../../nbs/graph/10_trace.ipynb #0d3787f9
 import contextlib, copy, io, math, operator
@@ -122,6 +123,11 @@ def _checked(graph:fx.GraphModule, model:nn.Module) -> fx.GraphModule:
 # %% ../../nbs/graph/10_trace.ipynb #e1059965
 _PLAIN = {operator.iadd:operator.add, operator.imul:operator.mul, torch.relu_:torch.relu}
 
+def writes_in_place(graph:fx.GraphModule) -> bool:
+    "Whether anything in `graph` writes over its input"
+    return any(getattr(m,'inplace',False) for m in graph.modules()) or any(
+        n.kwargs.get('inplace') or n.target in _PLAIN or n.op=='call_method' and n.target.endswith('_') for n in graph.graph.nodes)
+
 def _out_of_place(graph:fx.GraphModule) -> fx.GraphModule:
     "Let nothing in `graph` write over its input"
     for m in graph.modules():
@@ -188,12 +194,17 @@ def clamp_limits(node:fx.Node, graph:fx.GraphModule) -> tuple|None: # smallest a
     return None
 
 # %% ../../nbs/graph/10_trace.ipynb #54e2d99c
-def _foldable(bn:fx.Node, graph:fx.GraphModule) -> bool:
+def foldable(bn:fx.Node, graph:fx.GraphModule) -> bool:
     "Whether batch norm `bn` can be absorbed by the convolution before it"
     conv = bn.args[0]
     calls = [n.target for n in graph.graph.nodes if n.op=='call_module']
     return (isinstance(module_of(conv, graph), nn.Conv2d) and len(conv.users)==1 and module_of(bn,graph).running_mean is not None
             and calls.count(conv.target)==calls.count(bn.target)==1)
+
+def absorb(bn:fx.Node, graph:fx.GraphModule):
+    "Let the convolution before batch norm `bn` do its map as well; `bn` is still there"
+    conv = bn.args[0].target # type: ignore[union-attr]
+    graph.set_submodule(conv, fuse_conv_bn_eval(graph.get_submodule(conv), module_of(bn,graph))) # type: ignore[type-var,arg-type]
 
 def fold(graph:fx.GraphModule # from `trace`
         ) -> fx.GraphModule: # a copy that computes the same, up to rounding
@@ -203,9 +214,7 @@ def fold(graph:fx.GraphModule # from `trace`
 def fold_in_place(graph:fx.GraphModule) -> fx.GraphModule: # the same
     "As `fold`, of a graph that is nobody else's"
     for bn in nodes_of(graph, BatchNorm):
-        if not _foldable(bn, graph): continue
-        conv = bn.args[0]
-        graph.set_submodule(conv.target, fuse_conv_bn_eval(graph.get_submodule(conv.target), graph.get_submodule(bn.target))) # type: ignore[type-var,arg-type]
-        bn.replace_all_uses_with(conv); graph.graph.erase_node(bn)
+        if not foldable(bn, graph): continue
+        absorb(bn, graph); bn.replace_all_uses_with(bn.args[0]); graph.graph.erase_node(bn)
     graph.delete_all_unused_submodules()
     return _with_shapes(frozen(graph))

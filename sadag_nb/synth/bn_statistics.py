@@ -8,7 +8,7 @@ __all__ = ['channel_weights', 'bn_loss']
 # %% ../../nbs/synth/31_bn_statistics.ipynb #a753ee41
 import torch
 from torch import Tensor, nn
-from ..graph.probe import Reading, ReportingNorm
+from ..graph.probe import Reading, ReportingNorm, statistics
 from ..graph.trace import module_of, nodes_of
 
 # %% ../../nbs/synth/31_bn_statistics.ipynb #2cdc0ec8
@@ -25,5 +25,5 @@ def bn_loss(r:Reading, # of a batch
            ) -> Tensor:
     "Equation (20), averaged over channels, with the images' own mean and standard deviation"
     m,s = torch.cat(r.means),torch.cat(r.variances).clamp(min=1e-8).sqrt()
-    own_s,own_m = torch.std_mean(x.float(), (0,2,3), correction=0)
-    return ((m.square()+(s-1).square())*weights).sum() + own_m.square().mean()+(own_s-1).square().mean()
+    own_m,own_v = statistics(x.float())
+    return ((m.square()+(s-1).square())*weights).sum() + own_m.square().mean()+(own_v.clamp(min=1e-8).sqrt()-1).square().mean()

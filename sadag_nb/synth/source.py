@@ -9,6 +9,7 @@ __all__ = ['SOURCES', 'Pixels', 'UpConv2d', 'Generator', 'neighbours', 'draw_tar
 import math
 import torch, torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from ..core import SettingError, generator, seeded
 
 # %% ../../nbs/synth/30_source.ipynb #444381e0
@@ -36,12 +37,29 @@ class _Standardized(_Remembering):
     def forward(self, x): return super().forward(x.contiguous())
 
 # %% ../../nbs/synth/30_source.ipynb #7d1b20ac
+class _SumOf4(torch.autograd.Function):
+    "Sums over squares of 2x2, a sum over two rows and then one over two columns; backwards each number goes to both of its places"
+    @staticmethod
+    def forward(ctx, u): # (n, c, h+1, w+1) -> (n, c, h, w)
+        rows = u[:,:,1:]+u[:,:,:-1]
+        return rows[...,1:]+rows[...,:-1]
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g): return _SumOf4.spread(_SumOf4.spread(g, -1), -2)
+    @staticmethod
+    def spread(g, dim): # one more along dim
+        n,size = g.shape[dim],list(g.shape); size[dim] += 1; beside = torch.channels_last
+        y = torch.empty(size, dtype=g.dtype, device=g.device, memory_format=beside if g.is_contiguous(memory_format=beside) else torch.contiguous_format)
+        for end in (0,n): y.narrow(dim,end,1).copy_(g.narrow(dim,min(end,n-1),1))
+        torch.add(g.narrow(dim,1,n-1), g.narrow(dim,0,n-1), out=y.narrow(dim,1,n-1))
+        return y
+
 class UpConv2d(nn.Conv2d):
     "Enlarge twofold by repeating pixels, then convolve 3x3, computed at the small size"
     def __init__(self, c_in:int, c_out:int): super().__init__(c_in, c_out, 3) # channels that go in and come out
     def forward(self, x): # (n, c_in, h, w) -> (n, c_out, 2h, 2w)
         u = F.conv_transpose2d(x, self.weight.flip(2,3).transpose(0,1), stride=2)
-        return F.avg_pool2d(u, 2, 1, divisor_override=1).add_(self.bias.view(-1,1,1)) # type: ignore[union-attr]
+        return _SumOf4.apply(u.contiguous() if len(self.weight)<8 else u).add_(self.bias.view(-1,1,1)) # type: ignore[union-attr]
 
 # %% ../../nbs/synth/30_source.ipynb #c0fbe9bd
 class Generator(nn.Module):

@@ -49,7 +49,7 @@ class Networks:
                              f"{self.classes} output: choose a recipe without classes, like sadag")
         self.weights,self.margins = next((channel_weights(p) for p in self.probes.values()), None),cache(self._margins)
     def probing(self, **kwargs) -> dict: # swing or not -> `probe`
-        return {s:_ready(probe(self.graph, s, self.recipe.layers, **kwargs), self.device, self.dtype) for s in {p.swing for p in self.recipe.phases}}
+        return {s:_ready(probe(self.graph, s, self.recipe.layers, absorb=self.dtype==torch.float32, **kwargs), self.device, self.dtype) for s in {p.swing for p in self.recipe.phases}}
     @cached_property
     def folded(self) -> fx.GraphModule: return fold(self.graph)
     @cached_property
