@@ -1,5 +1,5 @@
 "Run notebooks in place, keep their outputs, skip what nbdev_test skips: python tools/run_notebooks.py [notebook ...]"
-import os, sys, time
+import os, subprocess, sys, time
 from pathlib import Path
 from execnb.nbio import read_nb, write_nb
 from execnb.shell import CaptureShell
@@ -26,11 +26,12 @@ def executed(path:Path):
     return nb
 
 def main(paths):
+    "Each notebook in a process of its own: what one leaves behind, in memory too, must not show in the next"
     cfg = get_config()
     every = [*sorted(cfg.nbs_path.rglob('[0-9]*.ipynb')), cfg.nbs_path/cfg.readme_nb]
-    for path in [Path(p).resolve() for p in paths] or every:
-        start = time.time()
-        write_nb(executed(path), path)
-        print(f'{path.relative_to(cfg.config_path)}: {time.time() - start:.1f} s', flush=True)
+    if len(paths)!=1: return max(subprocess.run([sys.executable, __file__, str(p)]).returncode for p in paths or every)
+    path,start = Path(paths[0]).resolve(),time.time()
+    write_nb(executed(path), path)
+    print(f'{path.relative_to(cfg.config_path)}: {time.time() - start:.1f} s', flush=True)
 
-if __name__ == '__main__': main(sys.argv[1:])
+if __name__ == '__main__': sys.exit(main(sys.argv[1:]))

@@ -203,7 +203,7 @@ def foldable(bn:fx.Node, graph:fx.GraphModule) -> bool:
 
 def absorb(bn:fx.Node, graph:fx.GraphModule):
     "Let the convolution before batch norm `bn` do its map as well; `bn` is still there"
-    conv = bn.args[0].target # type: ignore[union-attr]
+    conv = bn.args[0].target
     graph.set_submodule(conv, fuse_conv_bn_eval(graph.get_submodule(conv), module_of(bn,graph))) # type: ignore[type-var,arg-type]
 
 def fold(graph:fx.GraphModule # from `trace`

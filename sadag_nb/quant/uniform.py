@@ -59,9 +59,10 @@ def search_grid(w:Tensor, # weights (c_out, ...), or any tensor
     flat = w.detach().float().flatten(1) if per_channel else w.detach().float().reshape(1,-1)
     lo,hi = flat.amin(1,keepdim=True),flat.amax(1,keepdim=True)
     best,error = grid_of_range(lo,hi,bits,symmetric),torch.full_like(lo,torch.inf)
+    least = torch.finfo(torch.float32).tiny**min(1., 2/power) # its power is a normal number: logarithms of 0 are slow on some processors
     for ratio in torch.linspace(1,.2,steps).tolist():
         g = grid_of_range(lo*ratio, hi*ratio, bits, symmetric)
-        e = g(flat).sub_(flat).square_().log2_().mul_(power/2).exp2_().mean(1,keepdim=True) # |.|**power, in half the time of pow
+        e = g(flat).sub_(flat).square_().clamp_(min=least).log2_().mul_(power/2).exp2_().mean(1,keepdim=True) # |.|**power, in half the time of pow
         best,error = _better(g,e,best,error)
     shape = [-1,*[1]*(w.ndim-1)] if per_channel else []
     return best._replace(scale=best.scale.reshape(shape), zero_point=best.zero_point.reshape(shape))

@@ -31,11 +31,6 @@ class _Remembering(nn.BatchNorm2d):
         if self.training: self.running_var.data.mul_((n-1)/n) # type: ignore[union-attr] # .data: the backward pass does not read it
         return y
 
-class _Standardized(_Remembering):
-    "Batch norm without an affine map, of few channels"
-    def __init__(self, c:int): super().__init__(c, affine=False)
-    def forward(self, x): return super().forward(x.contiguous())
-
 # %% ../../nbs/synth/30_source.ipynb #7d1b20ac
 class _SumOf4(torch.autograd.Function):
     "Sums over squares of 2x2, a sum over two rows and then one over two columns; backwards each number goes to both of its places"
@@ -76,7 +71,7 @@ class Generator(nn.Module):
         self.linear = nn.Linear(embedding, math.prod(self.first))
         self.layers = nn.Sequential(
             _Remembering(width), UpConv2d(width, width//2), _Remembering(width//2), nn.LeakyReLU(.2, inplace=True),
-            UpConv2d(width//2, c), nn.Tanh(), _Standardized(c))
+            UpConv2d(width//2, c), nn.Tanh(), _Remembering(c, affine=False))
         self.layers.to(memory_format=torch.channels_last)
     def forward(self, z, part=None): # (n, embedding)
         x = self.linear(z).view(-1,*self.first).contiguous(memory_format=torch.channels_last)
