@@ -221,11 +221,12 @@ def _relu(x:Tensor, over:bool) -> Tensor:
     return y
 
 def _in_place(graph:fx.GraphModule):
-    "Let rectifiers and sums write over inputs that are not needed any more"
+    "Let rectifiers and sums write over inputs that are not needed any more; elsewhere, unless the network counts on their writing over it"
+    bound = writes_in_place(graph)
     for node in list(graph.graph.nodes):
         kind,x = kind_of(node,graph),node.args[0] if node.args else None
         over = _overwritable(x,graph) and shape_of(x)==shape_of(node) # type: ignore[arg-type]
-        if kind in RELU and isinstance(x,fx.Node): function,args = _relu,(x,over)
+        if kind in RELU and (over or isinstance(x,fx.Node) and not bound): function,args = _relu,(x,over)
         elif over and kind in ADD and not node.kwargs: function,args = _add,node.args
         else: continue
         with graph.graph.inserting_after(node): new = graph.graph.call_function(function, args)
