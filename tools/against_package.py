@@ -36,6 +36,6 @@ def main(paths:list):
     "Each notebook in a process of its own: what one leaves behind must not help the next"
     if len(paths)==1: run(judging(path:=Path(paths[0]).resolve()), path); return 0
     every = sorted(p for p in cfg.nbs_path.rglob('[0-9]*.ipynb') if module_of(p))
-    return int(any([subprocess.run([sys.executable, __file__, str(p)]).returncode for p in paths or every])) # one that was killed has less than 0
+    return max(abs(subprocess.run([sys.executable, __file__, str(p)]).returncode) for p in paths or every) # of one that was killed it is negative
 
 if __name__=='__main__': sys.exit(main(sys.argv[1:]))

@@ -29,7 +29,7 @@ def main(paths):
     "Each notebook in a process of its own: what one leaves behind, in memory too, must not show in the next"
     cfg = get_config()
     every = [*sorted(cfg.nbs_path.rglob('[0-9]*.ipynb')), cfg.nbs_path/cfg.readme_nb]
-    if len(paths)!=1: return int(any([subprocess.run([sys.executable, __file__, str(p)]).returncode for p in paths or every])) # one that was killed has less than 0
+    if len(paths)!=1: return max(abs(subprocess.run([sys.executable, __file__, str(p)]).returncode) for p in paths or every) # of one that was killed it is negative
     path,start = Path(paths[0]).resolve(),time.time()
     write_nb(executed(path), path)
     print(f'{path.relative_to(cfg.config_path)}: {time.time() - start:.1f} s', flush=True)
