@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ReportingNorm', 'statistics', 'shifted', 'SwingConv2d', 'Reading', 'last_linear', 'check_norms', 'last_layers',
-           'probe', 'features']
+           'probe', 'in_place', 'features']
 
 # %% ../../nbs/graph/11_probe.ipynb #5c9733ae
 import operator
@@ -159,7 +159,7 @@ def _report_reading(graph:fx.GraphModule, layers:int, means=(), variances=()):
     with graph.graph.inserting_before(out):
         reading = (last_linear(graph), inputs[0], list(means), list(variances), inputs[1:])
         out.args = (graph.graph.call_function(Reading, reading),)
-    _in_place(graph)
+    in_place(graph)
     if means: _spending(graph)
     graph.graph.lint(); graph.recompile()
     return graph
@@ -220,7 +220,7 @@ def _relu(x:Tensor, over:bool) -> Tensor:
     if y.requires_grad and not torch.compiler.is_compiling(): y.register_hook(partial(laid_out, stride=y.stride())) # a compiler sees to it
     return y
 
-def _in_place(graph:fx.GraphModule):
+def in_place(graph:fx.GraphModule) -> fx.GraphModule: # changed in place
     "Let rectifiers and sums write over inputs that are not needed any more; elsewhere, unless the network counts on their writing over it"
     bound = writes_in_place(graph)
     for node in list(graph.graph.nodes):
@@ -231,6 +231,7 @@ def _in_place(graph:fx.GraphModule):
         else: continue
         with graph.graph.inserting_after(node): new = graph.graph.call_function(function, args)
         new.meta.update(node.meta); node.replace_all_uses_with(new); graph.graph.erase_node(node)
+    graph.recompile(); return graph
 
 # %% ../../nbs/graph/11_probe.ipynb #c5a652b9
 class _SpendingRelu(torch.autograd.Function):

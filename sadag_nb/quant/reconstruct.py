@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable
-import torch, torch.fx as fx, torch.nn.functional as F
+import torch, torch.fx as fx
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from ..core import (PART, DataError, Diverged, Progress, RunError, SadagError, SettingError, Watched, at_least, autocast, default_device,
                            fast_dtype, keep_memory, load_tensors, save_tensors, seeded, sha256_of, steadily, within_memory)
 from ..ranks import as_first, averaged, check_part, from_first, part, parted, rank
+from ..graph.probe import in_place
 from ..graph.trace import clone, shape_of, trace
 from ..graph.units import Unit, cut
 from .adaround import AdaRound, beta_at
@@ -113,9 +115,21 @@ def activation_lr(steps:int) -> float:
     return min(1e-2, rounding_lr(steps))
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #48d2e5aa
-def _relative_error(y:Tensor, target:Tensor, unit_error:Tensor) -> Tensor:
+class _MeanSquare(torch.autograd.Function):
+    "Mean square of target-y, computed in the target's memory; its gradient in the same place"
+    @staticmethod
+    def forward(ctx, y, target): # alike in shape
+        d = target.sub_(y); flat = _rows(d).reshape(-1); ctx.save_for_backward(d)
+        return torch.dot(flat, flat)/len(flat)
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g):
+        d, = ctx.saved_tensors
+        return d.mul_(g*(-2/d.numel())),None
+
+def _relative_error(y:Tensor, target:Tensor, unit_error:Tensor) -> Tensor: # target: float32, spent
     "Squared error of `y`, in multiples of `unit_error`"
-    return F.mse_loss(_rows(y.float()), _rows(target))/unit_error
+    return _MeanSquare.apply(y.float(), target)/unit_error
 
 def _penalty(rounders:list, beta:float) -> Tensor:
     "Mean rounding penalty of a weight"
@@ -162,7 +176,7 @@ def _coarse(unit:Unit) -> bool:
 def _loss(unit:Unit, rounders:list, x:Tensor, xq:Tensor, target:Tensor, nearest:Tensor, t:float, s:_Settings):
     "Relative error and rounding penalty of one batch, at share `t` of the steps"
     idx = part(torch.randint(len(x), (min(s.batch,len(x)),), device='cpu')).to(x.device, non_blocking=True)
-    mixed = _pick(xq,idx); mixed = torch.lerp(mixed, _pick(x,idx), coin_tosses(mixed))
+    mixed = _pick(xq,idx); mixed.lerp_(_pick(x,idx), coin_tosses(mixed))
     with autocast(x.device, s.dtype): y = unit.module(mixed)
     error,beta = _relative_error(y, _pick(target,idx), nearest),beta_at(t)
     return error, _penalty(rounders, beta) if beta and rounders else error.new_zeros(())
@@ -255,7 +269,7 @@ def reconstruct(model:fx.GraphModule, # from `prepare`; changed in place
     made = _made(model, images, steps, batch, seed, lam, *rates, order, str(dtype), device.type) if save else ''
     s = _Settings(steps, batch, seed, lam, rates, dtype, cache, made)
     x = xq = _channels_last(images.to(device)); check_part(min(batch,len(x)))
-    pieces = cut(model, model.ends); turns = _turns(order, len(pieces)); full = _full_units(model) if order or _share(pieces, model) else pieces
+    pieces = _pieces(model); turns = _turns(order, len(pieces)); full = _full_units(model) if order or _share(pieces, model) else pieces
     with Progress(steps*len(pieces), 'reconstruct') as progress:
         for n,i in enumerate(turns):
             if order: x = xq = None; x,xq = _arriving(i, pieces, full, turns[:n], _channels_last(images.to(device)), cache)
@@ -304,6 +318,12 @@ def _made(model:fx.GraphModule, images:Tensor, *settings) -> str:
     "What decides the units' states, as text"
     return json.dumps([model.policy.as_dict(), *settings, sha256_of({'images':images}), sha256_of(model.state_dict())])
 
+def _pieces(model:fx.GraphModule) -> list[Unit]:
+    "The units of `model`; what they compute they may write over"
+    units = cut(model, model.ends)
+    for unit in units: in_place(unit.module)
+    return units
+
 def _share(pieces:list[Unit], model:fx.GraphModule) -> bool:
     "Whether units have layers in common: what one of them stores is no longer in full precision in the next"
     return sum(len(layers(u.module)) for u in pieces)>len(layers(model))
@@ -312,7 +332,7 @@ def _full_units(model:fx.GraphModule) -> list[Unit]:
     "Full-precision units that share nothing with `model`"
     copy = clone(model)
     for q in quantizers(copy)+[weight_of(l) for l in layers(copy).values()]: q.on = False
-    return cut(copy, copy.ends)
+    return _pieces(copy)
 
 @torch.no_grad()
 def _arriving(i:int, pieces:list[Unit], full:list[Unit], learnt:list, images:Tensor, cache:Cache) -> tuple[Tensor,Tensor]:

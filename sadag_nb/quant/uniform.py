@@ -58,17 +58,14 @@ def search_grid(w:Tensor, # weights (c_out, ...), or any tensor
     "The grid, among those of clipped ranges, with the smallest quantization error"
     flat = w.detach().float().flatten(1) if per_channel else w.detach().float().reshape(1,-1)
     lo,hi = flat.amin(1,keepdim=True),flat.amax(1,keepdim=True)
-    best,error = grid_of_range(lo,hi,bits,symmetric),torch.full_like(lo,torch.inf)
-    least = torch.finfo(torch.float32).tiny**min(1., 2/power) # its power is a normal number: logarithms of 0 are slow on some processors
-    for ratio in torch.linspace(1,.2,steps).tolist():
-        g = grid_of_range(lo*ratio, hi*ratio, bits, symmetric)
-        e = g(flat).sub_(flat).square_().clamp_(min=least).log2_().mul_(power/2).exp2_().mean(1,keepdim=True) # |.|**power, in half the time of pow
-        best,error = _better(g,e,best,error)
-    shape = [-1,*[1]*(w.ndim-1)] if per_channel else []
-    return best._replace(scale=best.scale.reshape(shape), zero_point=best.zero_point.reshape(shape))
+    ratios = torch.linspace(1,.2,steps,device=w.device).view(-1,1,1); grids = grid_of_range(lo*ratios, hi*ratios, bits, symmetric) # (steps, c_out, 1)
+    parts = [g.split(max(1, 2**16//max(1,flat.numel()))) for g in grids[:2]] # a few ratios at once, where a pass is short
+    errors = torch.cat([_error(flat, Grid(s,z,grids.low,grids.high), power) for s,z in zip(*parts)])
+    best = errors.argmin(0,keepdim=True); shape = [-1,*[1]*(w.ndim-1)] if per_channel else []
+    return grids._replace(**{k:getattr(grids,k).gather(0,best).reshape(shape) for k in ('scale','zero_point')})
 
 # %% ../../nbs/quant/20_uniform.ipynb #0fdbdb15
-def _better(a:Grid, ea:Tensor, b:Grid, eb:Tensor) -> tuple[Grid,Tensor]:
-    "Row by row, the grid of the smaller error, and that error"
-    take = ea<eb
-    return b._replace(scale=torch.where(take,a.scale,b.scale), zero_point=torch.where(take,a.zero_point,b.zero_point)), torch.where(take,ea,eb)
+def _error(x:Tensor, grids:Grid, power:float) -> Tensor: # x (c_out, n), scales (k, c_out, 1); likewise
+    "Mean of |x̂-x|**power, in each of `k` grids"
+    least = torch.finfo(torch.float32).tiny**min(1., 2/power) # its power is a normal number: logarithms of 0 are slow on some processors
+    return grids(x).sub_(x).square_().clamp_(min=least).log2_().mul_(power/2).exp2_().mean(2,keepdim=True) # pow is slower
