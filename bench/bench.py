@@ -3,8 +3,8 @@
 The plain synthesis loop is eager float32, the teacher's parameters ask for gradients, hooks collect batch-norm
 statistics, and the generator enlarges before it convolves. The plain reconstruction is eager float32 in the default memory layout, lets autograd differentiate the
 quantizers' formulas, draws one random number an element, and runs the network from its input for every unit.
-Same networks, images, seeds, step counts and losses on both sides; `fast`, the budget of that name, also learns from mirror images. Synthesis: seconds of a step, set-up apart, the shortest of five, the loops by
-turns in processes of their own; reconstruction: a whole run. Nothing else may run on the machine meanwhile. Where the stored figures are of the same
+Same networks, images, seeds, step counts and losses on both sides; `fast`, the budget of that name, also learns from mirror images. Synthesis: seconds of a step, set-up apart, the shortest of five; reconstruction: of
+a whole run, the shorter of two; the loops by turns, in processes of their own. Nothing else may run on the machine meanwhile. Where the stored figures are of the same
 processor, threads and number format, a ratio that is more than 15 % worse than its stored one fails, and the file is kept. A quick
 run compares nothing."""
 import argparse, json, math, subprocess, sys, time
@@ -150,14 +150,25 @@ def synthesis(name, n, steps):
     return dict(seconds=(long - short) / (steps - steps // 3), losses=losses)
 
 
-def by_turns(names, turns, n, steps):
-    "Each loop in a process of its own, one after the other; the shortest time of each, as what else the machine does only adds"
+def reconstruction(name, n, steps):
+    "Seconds of a whole reconstruction, of `steps` a unit unless it is the fast budget's, and the sum of its units' errors"
+    net = pretrained('resnet20-cifar10'); x = torch.randn(n, *net.card.shape, generator=torch.Generator().manual_seed(0))
+    if name == 'fast': x, steps = mirrored(x), -(-steps * BUDGETS['fast']['unit_steps'] // BUDGETS['standard']['unit_steps'])
+    seconds, errors = timed(plain_reconstruct if name == 'plain' else our_reconstruct, net, x, 'w4a4', steps, 32, 0)
+    return dict(seconds=seconds, error=sum(errors))
+
+
+LOOPS = {'synthesis': synthesis, 'reconstruction': reconstruction}
+
+
+def by_turns(loop, names, turns, n, steps):
+    "A loop in all its forms, each in a process of its own, one after the other; the shortest run of each, as what else the machine does only adds"
     found = {name: [] for name in names}
     for _ in range(turns):
         for name in names:
-            command = [sys.executable, __file__, '--one', name, '--size', str(n), str(steps)]
+            command = [sys.executable, __file__, '--one', loop, name, '--size', str(n), str(steps)]
             found[name].append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]))
-    return {name: min(r['seconds'] for r in rows) for name, rows in found.items()}, {k: v[-1]['losses'] for k, v in found.items()}
+    return {name: min(rows, key=lambda r: r['seconds']) for name, rows in found.items()}
 
 
 def setting():
@@ -179,40 +190,37 @@ def check(figures, what, path):
 
 
 def measured(n, steps, unit_steps, turns):
-    "Seconds of each loop, losses of synthesis, errors of the units"
-    seconds, loss = by_turns(('plain', 'genie', 'sadag', 'fast'), turns, n, steps); t = {f'synthesis {k}': v for k, v in seconds.items()}
-    net = pretrained('resnet20-cifar10'); x = torch.randn(n, *net.card.shape, generator=torch.Generator().manual_seed(0)); error = {}
-    short = -(-unit_steps * BUDGETS['fast']['unit_steps'] // BUDGETS['standard']['unit_steps'])
-    for name, f, y, k in (('plain', plain_reconstruct, x, unit_steps), ('ours', our_reconstruct, x, unit_steps), # ours changes how the process keeps memory
-                          ('fast', our_reconstruct, mirrored(x), short)):
-        t[f'reconstruction {name}'], errors = timed(f, net, y, 'w4a4', k, 32, 0); error[name] = sum(errors)
-    return t, loss, error
+    "What each form of each loop took and came to"
+    return {'synthesis': by_turns('synthesis', ('plain', 'genie', 'sadag', 'fast'), turns, n, steps),
+            'reconstruction': by_turns('reconstruction', ('plain', 'ours', 'fast'), min(turns, 2), n, unit_steps)}
 
 
-def figures(t, loss, error):
-    "Ratios of the seconds, how far the loops agree, and the seconds of whole runs"
+def figures(found):
+    "Ratios of the seconds, how far the loops agree, the seconds of whole runs, and how much memory each took at most"
+    def each(key): return {f'{loop} {name}': row[key] for loop, rows in found.items() for name, row in rows.items()}
+    t, made, learnt = each('seconds'), found['synthesis'], found['reconstruction']
     whole = {k: BUDGETS[b]['steps'] * t[f'synthesis {k}'] + t[f'reconstruction {k}'] for k, b in (('plain', 'standard'), ('fast', 'fast'))}
     ratios = {'synthesis_plain_over_ours': t['synthesis plain'] / t['synthesis genie'],
               'reconstruction_plain_over_ours': t['reconstruction plain'] / t['reconstruction ours'],
               'sadag_over_genie': t['synthesis sadag'] / t['synthesis genie'],
               'whole_plain_over_fast': whole['plain'] / whole['fast']}  # GENIE's plain loop at the standard steps
-    agreement = {'first_loss_plain': loss['plain'][0], 'first_loss_ours': loss['genie']['0'],
-                 'last_loss_plain': loss['plain'][-1], 'last_loss_ours': list(loss['genie'].values())[-1],
-                 'unit_error_ratio_ours_over_plain': error['ours'] / error['plain']}
+    plain, ours = made['plain']['losses'], [*made['genie']['losses'].values()]
+    agreement = {'first_loss_plain': plain[0], 'first_loss_ours': ours[0], 'last_loss_plain': plain[-1], 'last_loss_ours': ours[-1],
+                 'unit_error_ratio_ours_over_plain': learnt['ours']['error'] / learnt['plain']['error']}
     assert abs(agreement['first_loss_ours'] / agreement['first_loss_plain'] - 1) < .02, 'the two loops do not minimise the same loss'
-    return dict(ratios=ratios, agreement=agreement, seconds=t, whole=whole)
+    return dict(ratios=ratios, agreement=agreement, seconds=t, whole=whole, peak_mib=each('peak_mib'))
 
 
 def main():
     parser = Parser(__doc__, 'bench', 'results')
-    parser.add_argument('--one', help=argparse.SUPPRESS); parser.add_argument('--size', nargs=2, type=int, help=argparse.SUPPRESS)
+    parser.add_argument('--one', nargs=2, help=argparse.SUPPRESS); parser.add_argument('--size', nargs=2, type=int, help=argparse.SUPPRESS)
     a = parser.parse_args()
-    if a.one: return print(json.dumps(synthesis(a.one, *a.size)))
+    if a.one: return print(json.dumps(dict(LOOPS[a.one[0]](a.one[1], *a.size), peak_mib=peak_mib())))
     n, steps, unit_steps, turns = (32, 6, 2, 1) if a.quick else (128, 24, 400, 5)
-    found = figures(*measured(n, steps, unit_steps, turns)); what = dict(setting(), images=n, steps=steps, unit_steps=unit_steps)
+    found = figures(measured(n, steps, unit_steps, turns)); what = dict(setting(), images=n, steps=steps, unit_steps=unit_steps)
     told = {f'seconds, {k}' + (', a step' if 'synthesis' in k else ''): v for k, v in found['seconds'].items()}
     print(tabulate([*found['ratios'].items(), *found['agreement'].items(), *told.items()], floatfmt='.3f'))
-    found = dict(found, **what, peak_mib=peak_mib(), versions=versions())
+    found = dict(found, **what, versions=versions())
     if not a.quick: check(found, what, a.out)
     write_text(a.out, json.dumps(found, indent=1)); print('written to', a.out)
 
