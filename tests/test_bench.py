@@ -70,3 +70,8 @@ def test_memory(tmp_path):
     command = [sys.executable, '-c', f"import subprocess,sys; subprocess.run([sys.executable,'-c',{child!r}]); sys.exit(7)"]
     res = subprocess.run([sys.executable, Path(__file__).parents[1]/'bench/memory.py', '--every', '.1', '--out', str(out), '--', *command])
     found = json.loads(out.read_text()); assert res.returncode==7 and 60<found['highest_mib']<400 and found['minutes']==1
+
+def test_plateau(tmp_path):
+    "Each seed's loss is read from the first step to the last, and falls"
+    found = quick('plateau', tmp_path); assert found['courses'].keys()=={'0','1','2'}
+    for course in found['courses'].values(): assert (course[0][0],course[-1][0])==(0,found['steps']-1) and course[-1][1]<course[0][1]/5
