@@ -221,7 +221,7 @@ def _relu(x:Tensor, over:bool) -> Tensor:
     return y
 
 def in_place(graph:fx.GraphModule) -> fx.GraphModule: # changed in place
-    "Let rectifiers and sums write over inputs that are not needed any more; elsewhere, unless the network counts on their writing over it"
+    "Let rectifiers and sums write over inputs that nobody needs any more; other rectifiers write elsewhere, unless the network counts on their writing over it"
     bound = writes_in_place(graph)
     for node in list(graph.graph.nodes):
         kind,x = kind_of(node,graph),node.args[0] if node.args else None
