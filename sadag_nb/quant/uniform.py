@@ -68,4 +68,4 @@ def search_grid(w:Tensor, # weights (c_out, ...), or any tensor
 def _error(x:Tensor, grids:Grid, power:float) -> Tensor: # x (c_out, n), scales (k, c_out, 1); likewise
     "Mean of |x̂-x|**power, in each of `k` grids"
     least = torch.finfo(torch.float32).tiny**min(1., 2/power) # its power is a normal number: logarithms of 0 are slow on some processors
-    return grids(x).sub_(x).square_().clamp_(min=least).log2_().mul_(power/2).exp2_().mean(2,keepdim=True) # pow is slower
+    return grids(x).sub_(x).square_().clamp_(min=least).log2_().mul_(power/2).exp2_().mean(2,keepdim=True)
