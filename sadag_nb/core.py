@@ -7,8 +7,8 @@ __all__ = ['HALVINGS', 'PART', 'LOCK', 'import_torchvision', 'SadagError', 'Mode
            'DataError', 'RunError', 'Diverged', 'OutOfMemory', 'at_least', 'first_line', 'nearest_name', 'warn',
            'reading', 'generator', 'seeded', 'default_device', 'fast_dtype', 'autocast', 'frozen', 'peak_mib',
            'memory_mib', 'within_memory', 'keep_memory', 'laid_out', 'Progress', 'Watched', 'steadily', 'writing',
-           'sha256_of', 'write_text', 'save_tensors', 'load_tensors', 'locked', 'own_traces', 'versions', 'processor',
-           'Run', 'read_json', 'check_folder']
+           'unwritable', 'sha256_of', 'write_text', 'save_tensors', 'load_tensors', 'locked', 'own_traces', 'versions',
+           'processor', 'Run', 'read_json', 'cut_half_line', 'check_folder']
 
 # %% ../nbs/00_core.ipynb #09f392eb
 import ctypes, difflib, hashlib, json, math, os, platform, re, sys, tempfile, time, warnings
@@ -219,11 +219,11 @@ def writing(path):
             with open(tmp, 'rb+') as f: os.fsync(f.fileno())
             os.chmod(tmp, 0o666 & ~_umask()); os.replace(tmp, path)
         finally: Path(tmp).unlink(missing_ok=True)
-    except (OSError, SafetensorError) as e: raise _unwritable(path, e) from e
+    except (OSError, SafetensorError) as e: raise unwritable(path, e) from e
 
 PART = '.part' # how temporary names end; one that stays behind is a killed process's
 
-def _unwritable(path, e):
+def unwritable(path, e:BaseException) -> RunError: # e: what the system said
     "The error that says why `path` could not be written"
     why = getattr(e, 'strerror', None) or str(e)
     room = 'make room, or ' if re.search('no space|quota', why, re.I) else ''
@@ -282,7 +282,7 @@ def locked(folder, also=()): # made if it is not there; patterns of files elsewh
     folder = Path(folder); lock = FileLock(folder/LOCK, timeout=0)
     try: folder.mkdir(parents=True, exist_ok=True); lock.acquire()
     except Timeout: raise RunError(f"another process is working on {folder}: wait for it to end, or give another --out") from None
-    except OSError as e: raise _unwritable(folder, e) from e
+    except OSError as e: raise unwritable(folder, e) from e
     try:
         for p in (*folder.rglob('.*'+PART), *also): p.unlink(missing_ok=True)
         yield
@@ -348,13 +348,12 @@ def create(cls:Run, path, **config): # settings, by name
     run = cls(path); old,now = run.config,versions()
     begun = {'begun':datetime.now().astimezone().isoformat(' ','seconds'), 'versions':now}
     write_text(run.file('config.json'), json.dumps({**begun, **old, **config}, indent=1))
-    run._cut_half_line(); run._tell_versions(old.get('versions') or {}, now)
+    cut_half_line(run.file('metrics.jsonl')); run._tell_versions(old.get('versions') or {}, now)
     return run
 
-@patch
-def _cut_half_line(self:Run):
-    "Drop what a killed process left of a line of metrics"
-    path = self.file('metrics.jsonl'); raw = path.read_bytes() if path.is_file() else b''
+def cut_half_line(path:Path): # a file of lines, if there is one
+    "Drop what a killed process left of a line"
+    raw = path.read_bytes() if path.is_file() else b''
     if raw and not raw.endswith(b'\n'):
         with writing(path) as tmp: tmp.write_bytes(raw[:raw.rfind(b'\n')+1])
 
@@ -371,10 +370,15 @@ def _tell_versions(self:Run, begun:dict, now:dict):
 @patch(cls_method=True)
 def open(cls:Run, path):
     "The existing run at `path`"
-    run = cls(path)
+    run = cls(path); _refuse_links(run.path)
     if not run.file('config.json').is_file(): raise RunError(f"{path} is not a run folder: it has no config.json")
     _ = run.config # raises if it cannot be read
     return run
+
+def _refuse_links(folder:Path):
+    "`RunError` if something in `folder` lies elsewhere: a run writes into its own folder alone"
+    if link := next((p for p in (folder.iterdir() if folder.is_dir() else ()) if p.is_symlink()), None):
+        raise RunError(f"{link} is a link, and a run writes into its own folder alone: put there what it leads to, or remove it")
 
 @patch
 def settings(self:Run, *names:str) -> list: # the values
@@ -385,16 +389,18 @@ def settings(self:Run, *names:str) -> list: # the values
     return [config[n] for n in names]
 
 # %% ../nbs/00_core.ipynb #c0fe7b69
-_BEFORE = {'views':1} # what runs did before there was the setting
+def _before(old:dict) -> dict:
+    "What a run did whose settings, `old`, lack a name"
+    return {'views':1, 'shape':(old.get('card') or {}).get('shape')}
 
 def check_folder(out, settings:dict):
     "`RunError` if the folder `out` has other contents than a run with these `settings`"
     path = Path(out)
     if not path.is_dir() or all(own_traces(p.name) for p in path.iterdir()): return
     if not (path/'config.json').is_file(): raise RunError(f"{out} holds other files and no run: give another --out")
-    old = Run.open(path).config
+    old = Run.open(path).config; old = _before(old) | old
     for k,v in settings.items():
-        if (was := old.get(k, _BEFORE.get(k)))!=v:
+        if (was := old.get(k))!=v:
             raise RunError(f"{out} was made with {k} = {was!r}, not {v!r}: repeat its settings to go on, "
                            "or give another --out")
 
@@ -405,7 +411,7 @@ def log(self:Run, **row): # values, by name
     row = {k:(v.item() if isinstance(v,Tensor) else v) for k,v in row.items()}; path = self.file('metrics.jsonl')
     try:
         with path.open('a') as f: f.write(json.dumps(row)+'\n')
-    except OSError as e: raise _unwritable(path, e) from e
+    except OSError as e: raise unwritable(path, e) from e
 
 @patch
 def record(self:Run, **values):

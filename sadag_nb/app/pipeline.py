@@ -39,11 +39,11 @@ from .report import histogram_rows, run_report
 # %% ../../nbs/app/70_pipeline.ipynb #fe0b40a0
 def open_device(device:str|None=None # 'cpu', 'cuda', 'cuda:1', …; the accelerator if there is one by default
                ) -> torch.device:
-    "The device by that name, if work can run there; float32 is computed as such there, not in TF32"
+    "The device by that name, if work can run there; float32 is computed as such there, not in TF32, and convolutions by algorithms that repeat themselves"
     try: found = torch.empty(0, device=own_device(device or default_device())).device
     except (RuntimeError, AssertionError): found = torch.device('meta')
     if found.type not in ('cpu','cuda'): raise SettingError(f"device {device!r} cannot be used here: give --device cpu, or leave it out")
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False; torch.backends.cudnn.deterministic = True
     return found
 
 # %% ../../nbs/app/70_pipeline.ipynb #7bbfcf79
@@ -128,7 +128,7 @@ def working(out, net:nn.Module, # run folder, network
     "The run at `out`, new or resumed, for this process alone; one that fails with nothing to keep is removed again"
     if rank(): yield Followed(out); return
     missing = [p for p in (Path(out),*Path(out).parents) if not os.path.exists(p)]
-    settings = json.loads(json.dumps(dict(settings, weights_sha256=weights_sha256(net)))); check_folder(out, settings)
+    settings = json.loads(json.dumps(dict(settings, weights_sha256=weights_sha256(net), shape=net.card.shape))); check_folder(out, settings)
     with locked(out):
         check_folder(out, settings)
         try: yield Run.create(out, **settings, **free, card=asdict(net.card))
@@ -406,7 +406,7 @@ def evaluate_onnx(path:str, # ONNX file
     "Accuracy of an ONNX file on `data`, as ONNX Runtime computes it"
     net = OnnxNetwork(path)
     if net.card is None: raise DataError(f"{path} does not say what images it takes: give a file that sadag export wrote")
-    test = open_labelled(data, net.card); bits = 'FP32' if not net.policy else 'mixed bits' if net.policy.get('layers') else net.policy['bits']
+    test = open_labelled(data, net.card); bits = 'FP32' if not net.policy else 'mixed bits' if net.policy.layers else net.policy.bits
     return dict(model=net.card.name, bits=bits, images=len(test), top1=top1(net, loader(test, net.card, batch), 'cpu'))
 
 # %% ../../nbs/app/70_pipeline.ipynb #cb2cba09

@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 from tabulate import tabulate
 from .pipeline import open_device, open_network, working
 from .sweep import ALGORITHM, Bench, Budget, Case, machine, recipe_from, row_of
-from ..core import DataError, OutOfMemory, RunError, SadagError, SettingError, at_least, generator, versions, write_text
+from ..core import DataError, OutOfMemory, RunError, SadagError, SettingError, at_least, cut_half_line, generator, unwritable, versions, write_text
 from ..models.datasets import NAMED, Images, open_images, loader, top1
 from ..quant.policy import parse_bits
 from ..synth.recipes import RECIPES, TERMS, Phase, Recipe, get_recipe
@@ -125,9 +125,10 @@ class Halving(optuna.pruners.SuccessiveHalvingPruner):
         seen = SimpleNamespace(get_trials=lambda **_: finished(study), _storage=study._storage, direction=study.direction)
         return super().prune(seen, trial) # type: ignore[arg-type]
 
-def open_study(file) -> optuna.Study:
-    "The study whose journal is `file`, new or begun; what a killed process left is marked as failed"
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+def open_study(file) -> optuna.Study: # nobody else has it
+    "The study whose journal is `file`, new or begun; what a killed process left is removed or marked as failed"
+    optuna.logging.set_verbosity(optuna.logging.ERROR); file = Path(file).absolute() # Optuna's lock is a link to it
+    Path(f'{file}.lock').unlink(missing_ok=True); cut_half_line(file)
     pruner = Halving(min_resource=1, reduction_factor=ETA)
     study = optuna.create_study(storage=JournalStorage(JournalFileBackend(str(file))), study_name='search', direction='maximize',
                                 pruner=pruner, load_if_exists=True)
@@ -216,7 +217,8 @@ def run_search(model:str, out:str, # see `open_network`; folder, what is there i
             found['trials'] = trials_of(study); found['best'] = best_of(found['trials'], rungs)
             write_text(run.file('search.json'), json.dumps(found, indent=1))
             if found['trials']: print(told_trial(found['trials'][-1]), flush=True)
-        seek(study, trials, published(), seed, rungs, scorer(bench, bits), after)
+        try: seek(study, trials, published(), seed, rungs, scorer(bench, bits), after)
+        except OSError as e: raise unwritable(run.file('trials.log'), e) from e
         if 'trials' not in found: after()
     return found
 

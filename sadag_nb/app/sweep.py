@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['REAL', 'SEARCHED', 'SWEEPS', 'STORED', 'ALGORITHM', 'POOL', 'VALIDATION', 'Case', 'Sweep', 'add_sweep', 'Budget',
-           'data_key', 'Bench', 'images_of', 'row_of', 'kept_row', 'deal', 'recipe_from', 'found_recipe', 'run_sweep',
-           'picture', 'machine', 'interval', 'values', 'paired', 'about', 'sweep_table']
+           'data_key', 'Bench', 'images_of', 'accuracy', 'row_of', 'kept_row', 'deal', 'recipe_from', 'found_recipe',
+           'run_sweep', 'picture', 'machine', 'interval', 'values', 'paired', 'about', 'sweep_table']
 
 # %% ../../nbs/app/75_sweep.ipynb #f4aa34a6
 import hashlib, json, os, shutil, time
@@ -19,7 +19,7 @@ from tabulate import tabulate
 from torch import Tensor
 from .pipeline import open_device, open_labelled, open_network, weights_sha256
 from .report import visible
-from ..core import (PART, DataError, RunError, SettingError, at_least, load_tensors, locked, memory_mib, nearest_name, processor, read_json, reading, save_tensors, torchvision,
+from ..core import (PART, DataError, RunError, SettingError, at_least, load_tensors, locked, memory_mib, nearest_name, processor, read_json, reading, within_memory, save_tensors, torchvision,
                            versions, write_text, writing)
 from ..ranks import alone, from_first, owners, rank, world
 from ..graph.probe import features
@@ -169,10 +169,20 @@ def _network(bench:Bench, case:Case, bits:str, seed:int, x:Tensor, parts) -> tup
         start = time.perf_counter()
         q = quantize(bench.net, x, bits, bench.spent(case).unit_steps, case.unit_batch, seed, device=bench.device, save=parts, views=case.views)
         return q,'reconstruction_seconds',time.perf_counter()-start
-    if case.nearest: q = prepare(bench.graph, bits)
-    else: q = load_quantized(bench.file('models', row_of(bench, replace(case, finetune=None), bits, seed)['key']), bench.net)
-    start = time.perf_counter(); q = finetune(q.to(bench.device), bench.net, x, case.finetune, seed, save=parts).cpu()
+    q = prepare(bench.graph, bits) if case.nearest else _reconstructed(bench, replace(case, finetune=None), bits, seed)
+    start = time.perf_counter()
+    with within_memory('fine-tuning', 'free some of it, or give fewer images (--n)'): q = finetune(q.to(bench.device), bench.net, x, case.finetune, seed, save=parts).cpu()
     return q,'finetune_seconds',time.perf_counter()-start
+
+def _reconstructed(bench:Bench, case:Case, bits:str, seed:int):
+    "The model of the case's row, made again if it has been deleted"
+    key = bench.key(case, bits, seed); file = bench.file('models', key)
+    if not file.is_file(): bench.file('rows', key, 'json').unlink(missing_ok=True)
+    row_of(bench, case, bits, seed); return load_quantized(file, bench.net)
+
+def accuracy(bench:Bench, net) -> float: # percent
+    "Top-1 of `net` on the sweep's test images"
+    with within_memory('measuring accuracy', 'free some of it, or give --device cpu'): return top1(net, bench.test, bench.device)
 
 def row_of(bench:Bench, case:Case, bits:str, seed:int) -> dict:
     "Images, model and accuracy of one case, computed if they are not there"
@@ -182,7 +192,7 @@ def row_of(bench:Bench, case:Case, bits:str, seed:int) -> dict:
     with bench.unfinished(key) as parts:
         q,what,took = _network(bench, case, bits, seed, x, parts); save_quantized(q, bench.file('models', key))
         row = dict(case=case.name, bits=bits, seed=seed, n=len(x), views=case.views, unit_batch=case.unit_batch, synthesis_seconds=seconds,
-                   top1=top1(q, bench.test, bench.device), memory_mib=memory_mib(), key=key, **{what:round(took,1)})
+                   top1=accuracy(bench,q), memory_mib=memory_mib(), key=key, **{what:round(took,1)})
         write_text(file, json.dumps(row))
     bench.clear(key)
     return row
@@ -213,8 +223,7 @@ def found_recipe(search:str|None # search.json of a search
                 ) -> Recipe:
     "The best recipe of a search"
     if not search: raise SettingError("a case is the winner of a search: give --search FOLDER/search.json, or other --cases")
-    try: best = json.loads(Path(search).read_text())['best']
-    except (OSError, ValueError, KeyError, TypeError): raise DataError(f"{search} is not the search.json of a search: give another") from None
+    with reading(search, 'give the search.json of a search'): best = json.loads(Path(search).read_text())['best']
     if not best: raise DataError(f"{search} has no trial that came to the last rung yet: let the search go on")
     with reading(search, 'it is of another version: search again'): return recipe_from(best)
 
@@ -250,7 +259,7 @@ def run_sweep(sweep:str, # a name in `SWEEPS`
     s = _checked(sweep, cases, bits, seeds, train, search, views)
     bench = Bench(out, model or s.model, weights, data, train, Budget(n,steps,unit_steps), open_device(device))
     found = dict(sweep=s.name, title=s.title, model=bench.model, weights_sha256=bench.sha, algorithm=ALGORITHM, budget=asdict(bench.budget),
-                 fp_top1=top1(bench.net, bench.test, bench.device), machine=machine(bench.device), versions=versions(), rows=[])
+                 fp_top1=accuracy(bench,bench.net), machine=machine(bench.device), versions=versions(), rows=[])
     if world()>1 and not collect: deal(bench, s)
     with bench.writing(s.name):
         for row in _rows(bench, s, collect):

@@ -218,7 +218,7 @@ class Tradeoff(NamedTuple):
     uniform: dict # bits -> `Allocation` with these weight bits in all layers but the ends
 
 def tradeoff(model:nn.Module, images:Tensor, # (n, c, h, w), normalised
-             criterion:str='kl', activations:int=8, seed:int=0) -> Tradeoff: # see `plan`
+             criterion:str|None=None, activations:int=8, seed:int=0) -> Tradeoff: # see `plan`
     "The front of size against sensitivity, and uniform widths"
     graph = trace(model, tuple(images.shape[1:])); costs = count(graph)
     sens = sensitivity(graph, images, criterion, seed=seed)

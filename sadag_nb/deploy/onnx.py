@@ -26,6 +26,7 @@ from ..graph.trace import (ADD, HARDTANH, MAXPOOL, RELU, RELU6, BatchNorm, Layer
 from ..models.zoo import Card
 from ..quant.integers import Integers, codes_of, in_integers, quantized, to_codes
 from ..quant.lsq import ActivationQuantizer
+from ..quant.policy import Policy
 from ..quant.uniform import Grid
 
 # %% ../../nbs/deploy/61_onnx.ipynb #c0185db6
@@ -501,7 +502,7 @@ class OnnxNetwork(nn.Module):
                             "install a newer one, export with more bits, or give a whole file") from None
         found = self.session.get_modelmeta().custom_metadata_map
         with reading(path, 'give a file that sadag export wrote'):
-            card,self.policy = (json.loads(found.get(k,'null')) for k in ('card','policy'))
+            card,policy = (json.loads(found.get(k,'null')) for k in ('card','policy')); self.policy = Policy(**policy) if policy else None
             self.card,self.input = _card(card),self.session.get_inputs()[0].name
     def forward(self, x): # (n, c, h, w), normalised
         with reading(self.path, 'give a whole file, and images of its size'):

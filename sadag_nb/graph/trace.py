@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Layer', 'BatchNorm', 'RELU', 'RELU6', 'HARDTANH', 'MAXPOOL', 'ADD', 'Tracer', 'check_model', 'answer', 'clone',
-           'trace', 'writes_in_place', 'module_of', 'nodes_of', 'shape_of', 'kind_of', 'setting', 'clamp_limits',
+           'trace', 'writes_in_place', 'shape_of', 'module_of', 'nodes_of', 'kind_of', 'setting', 'clamp_limits',
            'foldable', 'absorb', 'fold', 'fold_in_place']
 
 # %% ../../nbs/graph/10_trace.ipynb #0d3787f9
@@ -104,24 +104,38 @@ def trace(model:nn.Module, # in eval mode
     if shape is None:
         if card is None: raise SettingError("the input's shape is not known: give shape=(channels, height, width)")
         shape = card.shape
-    model = frozen(copy.deepcopy(model)).float()
+    model = frozen(_plain_weights(_copied(model))).float()
     graph = fx.GraphModule(model, Tracer().trace(model))
     _check_output(graph); _by_position(graph); _drop_idle(graph); _check_functional(graph)
     graph.card,graph.shape = card,tuple(shape)
-    return _checked(_with_shapes(graph), model)
+    return _checked(_sizes_at_hand(_with_shapes(graph)), model)
+
+def _copied(model:nn.Module) -> nn.Module:
+    "A copy of `model`"
+    try: return copy.deepcopy(model)
+    except RuntimeError as e:
+        raise ModelError(f"the network cannot be copied ({first_line(e)}): if its layers have torch.nn.utils.weight_norm or spectral_norm, "
+                         "remove it with remove_weight_norm or remove_spectral_norm, or use those of torch.nn.utils.parametrizations") from None
+
+def _plain_weights(model:nn.Module) -> nn.Module: # changed in place
+    "Let layers hold what their parametrizations, such as weight norm, make of their weights"
+    for m in [m for m in model.modules() if parametrize.is_parametrized(m)]:
+        m.__class__ = _own_class(type(m))
+        for name in list(m.parametrizations): parametrize.remove_parametrizations(m, name, leave_parametrized=True)
+    return model
 
 @torch.no_grad()
 def _checked(graph:fx.GraphModule, model:nn.Module) -> fx.GraphModule:
     "`graph`, writing in place nowhere or else as `model` does, if it computes what `model` does"
     x = torch.randn(1, *graph.shape, generator=torch.Generator().manual_seed(0)).to(next(graph.parameters(), torch.zeros(())))
-    right = model(x)
+    right = model(x.clone())
     for g in (_out_of_place(clone(graph)), graph):
-        if torch.allclose(right, g(x), rtol=1e-3, atol=1e-3*float(right.abs().amax().nan_to_num()), equal_nan=True): return g
+        if torch.allclose(right, g(x.clone()), rtol=1e-3, atol=1e-3*float(right.abs().amax().nan_to_num()), equal_nan=True): return g
     raise UntraceableModel("the network computes something else than its graph: its forward writes in place to a tensor that it reads under another "
                            "name, or depends on more than its input; write the result to a tensor of its own")
 
 # %% ../../nbs/graph/10_trace.ipynb #e1059965
-_PLAIN = {operator.iadd:operator.add, operator.imul:operator.mul, torch.relu_:torch.relu}
+_PLAIN = {torch.relu_:torch.relu, **{getattr(operator,f'i{k}'):getattr(operator,k) for k in ('add','sub','mul','truediv','floordiv','mod','pow')}}
 
 def writes_in_place(graph:fx.GraphModule) -> bool:
     "Whether anything in `graph` writes over its input"
@@ -151,6 +165,42 @@ def _with_shapes(graph:fx.GraphModule) -> fx.GraphModule:
         raise ModelError(f"the network does not accept an input of shape {graph.shape} ({first_line(e.__cause__ or e)}): give its own shape") from None
     return graph
 
+# %% ../../nbs/graph/10_trace.ipynb #748e5836
+def shape_of(node:fx.Node) -> tuple|Any:
+    "Shape of `node`'s tensor for a batch of two; None if it is no tensor"
+    shape = getattr(node.meta.get('tensor_meta'), 'shape', None)
+    return None if shape is None else tuple(shape)
+
+# %% ../../nbs/graph/10_trace.ipynb #4de48c21
+class _Sizes(fx.Interpreter):
+    "Runs a graph and keeps the sizes that it computes with"
+    def __init__(self, graph:fx.GraphModule): super().__init__(graph); self.kept:dict = {} # node -> int or torch.Size
+    def run_node(self, node):
+        value = super().run_node(node)
+        if type(value) in (int,torch.Size): self.kept[node] = value
+        return value
+
+@torch.no_grad()
+def _sizes(graph:fx.GraphModule, n:int) -> dict: # as `_Sizes` keeps them
+    "What sizes the nodes of `graph` give for `n` images"
+    run = _Sizes(graph); run.run(torch.zeros(n, *graph.shape).to(next(graph.parameters(), torch.zeros(()))))
+    return run.kept
+
+def _sizes_at_hand(graph:fx.GraphModule) -> fx.GraphModule: # changed in place
+    "Let sizes be numbers, and the batch's be read from the tensor that it is needed for"
+    if not any(n.op=='call_method' and n.target=='size' or n.target is getattr for n in graph.graph.nodes): return graph
+    two,three = _sizes(graph,2),_sizes(graph,3)
+    for node,size in two.items():
+        for user in list(node.users):
+            x = next(iter(user.args), None)
+            if three[node]==size: now = tuple(size) if isinstance(size,tuple) else size
+            elif (size,three[node])==(2,3) and isinstance(x,fx.Node) and x is not node and (shape_of(x) or ' ')[0]==2:
+                with graph.graph.inserting_before(user): now = graph.graph.call_method('size', (x,0))
+            else: continue
+            user.args,user.kwargs = fx.node.map_arg((user.args,user.kwargs), lambda n: now if n is node else n)
+    graph.graph.eliminate_dead_code(); graph.recompile()
+    return graph
+
 # %% ../../nbs/graph/10_trace.ipynb #93b16d8d
 Layer = (nn.Conv2d, nn.Linear) # the layers whose weights are quantized
 BatchNorm = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -162,12 +212,6 @@ def module_of(node:fx.Node, graph:fx.GraphModule) -> nn.Module|Any:
 def nodes_of(graph:fx.GraphModule, kinds:tuple) -> list[fx.Node]:
     "Nodes that call a module of one of `kinds`, in order"
     return [n for n in graph.graph.nodes if isinstance(module_of(n, graph), kinds)]
-
-# %% ../../nbs/graph/10_trace.ipynb #748e5836
-def shape_of(node:fx.Node) -> tuple|Any:
-    "Shape of `node`'s tensor for a batch of two; None if it is no tensor"
-    shape = getattr(node.meta.get('tensor_meta'), 'shape', None)
-    return None if shape is None else tuple(shape)
 
 # %% ../../nbs/graph/10_trace.ipynb #cc8c063f
 RELU = (nn.ReLU, F.relu, torch.relu, F.relu_, torch.relu_, 'relu', 'relu_')

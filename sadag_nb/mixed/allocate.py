@@ -18,11 +18,11 @@ import torch.fx as fx
 from matplotlib.figure import Figure
 import scipy # whose parts are imported where they are first used
 from torch import Tensor, nn
-from ..core import DataError, SadagError, SettingError, nearest_name
-from ..graph.trace import Layer, answer, fold, module_of, nodes_of, shape_of, trace
+from ..core import DataError, SadagError, SettingError, nearest_name, reading
+from ..graph.trace import Layer, fold, module_of, nodes_of, shape_of, trace
 from ..quant.policy import Bits, Policy, parse_bits
 from ..quant.uniform import limits as integer_limits
-from .sensitivity import CRITERIA, OF_WEIGHTS_ALONE, TRIAL, WIDTHS, Sensitivity, after_learning, harms_learnt, sensitivity, shared_inputs
+from .sensitivity import OF_WEIGHTS_ALONE, TRIAL, WIDTHS, Sensitivity, after_learning, fitting_criterion, harms_learnt, sensitivity, shared_inputs
 
 # %% ../../nbs/mixed/51_allocate.ipynb #3e74a785
 @dataclass
@@ -57,9 +57,7 @@ def count(graph:fx.GraphModule, # from `trace`
 # %% ../../nbs/mixed/51_allocate.ipynb #a72f339d
 def read_latency(table:dict|str, names:list) -> dict: # layer -> Bits -> seconds
     "A checked latency table"
-    try: found = table if isinstance(table, dict) else json.loads(Path(table).read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as e:
-        raise DataError(f"{table} is not a readable JSON file ({e}): give a latency table") from None
+    with reading(table, 'give a latency table'): found = table if isinstance(table, dict) else json.loads(Path(table).read_text())
     if not isinstance(found, dict) or not all(isinstance(r, dict) for r in found.values()):
         raise DataError('a latency table is written {layer: {"w4a8": seconds, …}, …}')
     for name in found: nearest_name('layer', name, names)
@@ -270,10 +268,7 @@ def plan(graph:fx.GraphModule, # from `trace`
          policy:Policy=Policy('w8a8') # what it fixes is fixed
         ) -> Plan:
     "Check what the user asks for"
-    single = math.prod(shape_of(answer(graph))[1:])==1; criterion = criterion or ('error' if single else 'kl')
-    if nearest_name('criterion', criterion, CRITERIA)!='error' and single:
-        raise SettingError(f"the criterion {criterion} compares distributions, and the network has one output: give error")
-    limits = {k:amount(v,k) for k,v in dict(size=size, bitops=bitops, time=time).items() if v is not None}
+    criterion = fitting_criterion(graph, criterion); limits = {k:amount(v,k) for k,v in dict(size=size, bitops=bitops, time=time).items() if v is not None}
     if not limits: raise SettingError("bits are allocated under a limit: give size, bitops or time")
     if (time is None)!=(latency is None):
         raise SettingError("a limit of time needs a latency table, and a table a limit: give both time and latency")

@@ -5,19 +5,21 @@
 # %% auto #0
 __all__ = ['WIDTHS', 'CRITERIA', 'OF_WEIGHTS_ALONE', 'TRIAL', 'Shared', 'shared_inputs', 'Place', 'places', 'run', 'kl',
            'squared_error', 'quantized', 'one_at_a_time', 'zeros_added', 'hessian_product', 'traces', 'output_traces',
-           'block_eigenvalues', 'Sensitivity', 'sensitivity', 'harms_learnt', 'after_learning', 'tuning_order']
+           'block_eigenvalues', 'Sensitivity', 'fitting_criterion', 'sensitivity', 'harms_learnt', 'after_learning',
+           'tuning_order']
 
 # %% ../../nbs/mixed/50_sensitivity.ipynb #33d9487e
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from collections.abc import Callable
 from typing import NamedTuple
 import torch, torch.fx as fx, torch.nn.functional as F
 from torch import Tensor, nn
-from ..core import Progress, at_least, generator, keep_memory, nearest_name
-from ..graph.trace import Layer, fold, nodes_of
+from ..core import Progress, SettingError, at_least, generator, keep_memory, nearest_name
+from ..graph.trace import Layer, answer, fold, nodes_of, shape_of
 from ..graph.units import Unit, cut
-from ..quant.policy import Policy, parse_bits
+from ..quant.policy import Policy, image_readers, parse_bits
 from ..quant.prepare import Nearest, layers, prepare, weight_of
 from ..quant.reconstruct import checked_images, mirrored, reconstruct
 from ..quant.uniform import Grid, limits, search_grid
@@ -30,9 +32,9 @@ class Shared(NamedTuple):
 
 def shared_inputs(graph:fx.GraphModule) -> list[Shared]:
     "Families of layers that read the same tensors, in the graph's order"
-    nodes,found = nodes_of(graph, Layer),[]
-    for n in nodes:
-        if n.target==nodes[0].target or n.args[0].op=='placeholder': continue
+    found,first = [],image_readers(graph)
+    for n in nodes_of(graph, Layer):
+        if n.target in first: continue
         new = Shared((n.target,), (n.args[0].name,))
         kin = [s for s in found if set(s.layers)&set(new.layers) or set(s.tensors)&set(new.tensors)]
         joined = Shared(*(tuple(dict.fromkeys(sum(part, ()))) for part in zip(*kin,new)))
@@ -229,13 +231,20 @@ class Sensitivity:
     bits: tuple = WIDTHS  # columns of both
 
 # %% ../../nbs/mixed/50_sensitivity.ipynb #546de28f
+def fitting_criterion(graph:fx.GraphModule, criterion:str|None) -> str: # as of `sensitivity`
+    "The criterion, or the default one; `SettingError` for one that compares distributions where there are none"
+    single = math.prod(shape_of(answer(graph))[1:])==1; criterion = criterion or ('error' if single else 'kl')
+    if nearest_name('criterion', criterion, CRITERIA)!='error' and single:
+        raise SettingError(f"the criterion {criterion} compares distributions, and the network has one output: give error")
+    return criterion
+
 def sensitivity(graph:fx.GraphModule, # from `trace`
                 images:Tensor, # (n, c, h, w), normalised, synthetic or real
-                criterion:str='kl', # a name in `CRITERIA`
+                criterion:str|None=None, # a name in `CRITERIA`; by default kl, or error for a network of one output
                 symmetric:bool=False, # signed weight codes
                 batch:int=32, seed:int=0) -> Sensitivity:
     "Sensitivity of every weight and every tensor that layers read, at every width"
-    nearest_name('criterion', criterion, CRITERIA); at_least(1, batch=batch); keep_memory()
+    criterion = fitting_criterion(graph, criterion); at_least(1, batch=batch); keep_memory()
     images = checked_images(images, graph.shape)
     pieces,weights,inputs = places(graph, images[:2*batch], symmetric)
     if criterion in OF_WEIGHTS_ALONE: inputs = []
@@ -253,7 +262,7 @@ def harms_learnt(graph:fx.GraphModule, # from `trace`
                  seed:int=0, batch:int=64 # images that go through together
                 ) -> tuple[float,float]:
     "Mean KL (of a network of one output, mean error) that reconstruction on the images leaves, on their mirror images: where weights alone have the few bits of `policy`, and where tensors alone have them"
-    images = checked_images(images, graph.shape); unseen = mirrored(images)[len(images):].split(batch); full = fold(graph).to(images.device)
+    images = checked_images(images, graph.shape); unseen = (mirrored(images)[len(images):] if images.ndim==4 else images).split(batch); full = fold(graph).to(images.device)
     with torch.no_grad(): right = [full(b) for b in unseen]
     distance = kl if right[0].shape[1]>1 else squared_error
     def left(bits):

@@ -8,7 +8,7 @@ __all__ = ['SUFFIXES', 'LARGEST', 'MOST', 'FORMATS', 'PIXELS', 'NAMED', 'IN_MEMO
            'agreement', 'calibration', 'available']
 
 # %% ../../nbs/models/06_datasets.ipynb #24f33dd0
-import io, itertools, os, tarfile, warnings, zipfile
+import io, itertools, math, os, tarfile, warnings, zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -76,20 +76,26 @@ def _in_zip(path):
     with zipfile.ZipFile(path) as z:
         for m in z.infolist():
             link = m.external_attr>>16 & 0o170000 == 0o120000
-            if _is_image(m.filename) and not (m.is_dir() or link): _small(m.filename, m.file_size); yield m.filename, partial(z.read, m)
+            if _is_image(m.filename) and not (m.is_dir() or link): _small(m.filename, m.file_size); yield m.filename, partial(_unpacked, z, m)
+
+def _unpacked(z:zipfile.ZipFile, m:zipfile.ZipInfo) -> bytes:
+    "The file `m` of the archive, and no more than it says that it has, which other methods unpack before they look"
+    if m.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED): raise DataError(f"{m.filename} is compressed by a method other than deflate: pack the archive anew")
+    with z.open(m) as f: return f.read(m.file_size+1)
 
 class _Header(tarfile.TarInfo):
     "A header of a tar archive; those that only lengthen a name or tell attributes are read into memory, and must be short"
     @classmethod
     def frombuf(cls, buf, encoding, errors):
         found = super().frombuf(buf, encoding, errors)
-        if found.type in (b'L',b'K',b'x',b'g',b'X') and found.size>2**20: raise tarfile.ReadError('a header larger than 1 MiB')
+        limit = dict.fromkeys((b'L',b'K',b'x',b'X'), 2**20) | {b'g':2**12} # one of the last kind holds for all files behind it, and stays
+        if found.size>limit.get(found.type, math.inf): raise tarfile.ReadError(f'a header larger than {limit[found.type]//2**10} KiB')
         return found
 
 def _in_tar(path):
     with tarfile.open(path, 'r|*', tarinfo=_Header) as t: # a stream: each file is read before the next
         for m in t:
-            t.members = [] # type: ignore[attr-defined] # they would be kept
+            t.members = []; t.pax_headers.clear() # type: ignore[attr-defined] # they would be kept
             if _is_image(m.name) and m.isreg(): _small(m.name, m.size); yield m.name, lambda m=m: t.extractfile(m).read() # type: ignore[union-attr]
 
 # %% ../../nbs/models/06_datasets.ipynb #7fd21a71

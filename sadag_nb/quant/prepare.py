@@ -54,7 +54,7 @@ def _edge_bits(graph:fx.GraphModule, policy:Policy) -> dict: # node -> bits of i
     bits,found = policy.resolve(graph),{}
     for layer in nodes_of(graph, Layer):
         source,wanted = layer.args[0],bits[layer.target].input
-        if wanted and (policy.outputs or source.op!='placeholder'): found[source] = max(wanted, found.get(source,0))
+        if wanted: found[source] = max(wanted, found.get(source,0))
     if policy.outputs:
         for node in _written(graph, bits): found.setdefault(node, policy.outputs)
         for node in graph.graph.nodes:
@@ -156,9 +156,11 @@ def prepare(graph:fx.GraphModule, # from `trace`
     return frozen(model)
 
 def _left_out(graph:fx.GraphModule) -> list[str]:
-    "Modules that have weights and are no layers"
-    called = {n.target:module_of(n,graph) for n in graph.graph.nodes if n.op=='call_module'}
-    return [f'{n} ({type(m).__name__})' for n,m in called.items() if not isinstance(m, (*Layer,*BatchNorm)) and any(p.ndim>1 for p in m.parameters())]
+    "Modules that have weights and are no layers, and parameters that something else than a sum reads"
+    called = {n.target:module_of(n,graph) for n in graph.graph.nodes if n.op=='call_module'}; own = dict(graph.named_parameters())
+    read = {n.target for n in graph.graph.nodes if n.op=='get_attr' and any(kind_of(u,graph) not in (*ADD,'expand') for u in n.users)}
+    return [f'{n} ({type(m).__name__})' for n,m in called.items() if not isinstance(m, (*Layer,*BatchNorm)) and any(p.ndim>1 for p in m.parameters())
+            ]+[f'{n} (a parameter)' for n in own if n in read and own[n].ndim>1]
 
 # %% ../../nbs/quant/24_prepare.ipynb #35ec24cb
 def _grid(w:Tensor, bits:int, symmetric:bool, init:bool) -> Grid:

@@ -15,7 +15,7 @@ from typing import Callable
 import torch, torch.fx as fx
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from ..core import (PART, DataError, Diverged, Progress, RunError, SadagError, SettingError, Watched, at_least, autocast, default_device,
+from ..core import (PART, DataError, Diverged, ModelError, Progress, RunError, SadagError, SettingError, Watched, at_least, autocast, default_device,
                            fast_dtype, keep_memory, load_tensors, save_tensors, seeded, sha256_of, steadily, within_memory)
 from ..ranks import as_first, averaged, check_part, from_first, part, parted, rank
 from ..graph.probe import in_place
@@ -242,8 +242,7 @@ def _steady(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, s:_Settings, progress
     def attempt(pace):
         for layer,w,p in before: see_weight(layer, w, p)
         return _rebuild(unit, x, xq, target, replace(s, pace=pace), progress)
-    smaller = f'give fewer images or views, or fewer in a step, like {max(1,s.batch//2)}'
-    with within_memory(f'reconstructing unit {unit.name} on {len(x)} images', smaller): return steadily(attempt, f'unit {unit.name}', log)
+    return steadily(attempt, f'unit {unit.name}', log)
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #c34ec8e1
 def reconstruct(model:fx.GraphModule, # from `prepare`; changed in place
@@ -261,19 +260,20 @@ def reconstruct(model:fx.GraphModule, # from `prepare`; changed in place
                 cache_gib:float|None=None # activations kept in memory, the others on disk; by default `half_of_memory()`
                ) -> fx.GraphModule: # the same, with stored weights
     "Unit-wise reconstruction of a quantized network on calibration images"
-    at_least(1, steps=steps, batch=batch); at_least(0, lam=lam); keep_memory()
+    at_least(1, steps=steps, batch=batch); at_least(0, lam=lam); keep_memory(); _check_prepared(model)
     device = next(model.buffers()).device
     rates = lr_weight_step, activation_lr(steps) if lr_activation_step is None else lr_activation_step
     cache = Cache(half_of_memory() if cache_gib is None else cache_gib, save)
     images = checked_images(images, model.shape); dtype = fast_dtype(device) if dtype is None else dtype
     made = _made(model, images, steps, batch, seed, lam, *rates, order, str(dtype), device.type) if save else ''
     s = _Settings(steps, batch, seed, lam, rates, dtype, cache, made)
-    x = xq = _channels_last(images.to(device)); check_part(min(batch,len(x)))
-    pieces = _pieces(model); turns = _turns(order, len(pieces)); full = _full_units(model) if order or _share(pieces, model) else pieces
+    check_part(min(batch,len(images))); pieces = _pieces(model); turns = _turns(order, len(pieces)); full = _full_units(model) if order or _share(pieces, model) else pieces
+    x = xq = images
     with Progress(steps*len(pieces), 'reconstruct') as progress:
         for n,i in enumerate(turns):
-            if order: x = xq = None; x,xq = _arriving(i, pieces, full, turns[:n], _channels_last(images.to(device)), cache)
-            x,xq = _unit(pieces[i], full[i], x, xq, s, progress, log, Path(save)/f'{i:05d}.safetensors' if save else None)
+            with _within_memory(pieces[i], len(images), s):
+                if order or not n: x = xq = images; x,xq = _arriving(i, pieces, full, turns[:n], _channels_last(images.to(device)), cache)
+                x,xq = _unit(pieces[i], full[i], x, xq, s, progress, log, Path(save)/f'{i:05d}.safetensors' if save else None)
     if log and rank()==0: log(stage='cache', predicted=cache_bytes(model, len(images)), peak=cache.peak, files=cache.peak_files)
     store_all(model)
     return whole_biases(model) if model.policy.outputs else model
@@ -314,6 +314,16 @@ def _turns(order:list|None, n:int) -> list[int]:
         raise SettingError(f"order must name each of the {n} units once, by its number from 0 to {n-1}, not {order}")
     return list(range(n) if order is None else order)
 
+def _within_memory(unit:Unit, n:int, s:_Settings): # n: images
+    "For the block that rebuilds the unit: `OutOfMemory` says what would fit"
+    smaller = f'give fewer images or views, or fewer in a step, like {max(1,s.batch//2)}'
+    return within_memory(f'reconstructing unit {unit.name} on {n} images', smaller)
+
+def _check_prepared(model:fx.GraphModule):
+    "`ModelError` if a weight is on its grid for good: the network no longer says what full precision would"
+    if done := [n for n,l in layers(model).items() if type(weight_of(l)) is not Nearest]:
+        raise ModelError(f"the weights of `{done[0]}` are codes already, so what they should come to is lost: quantize the full-precision network anew, or use finetune")
+
 def _made(model:fx.GraphModule, images:Tensor, *settings) -> str:
     "What decides the units' states, as text"
     return json.dumps([model.policy.as_dict(), *settings, sha256_of({'images':images}), sha256_of(model.state_dict())])
@@ -352,9 +362,9 @@ def check_views(views:int): # of each image
 def mirrored(images:Tensor, # (n, c, h, w)
              views:int=4 # of each image, from 1, itself, to 4
             ) -> Tensor: # (views*n, c, h, w)
-    "The images and their mirror images"
+    "The images and their mirror images; inputs without rows and columns, (n, d), have none"
     check_views(views)
-    return torch.cat([images.flip(dims) for dims in MIRRORS[:views]])
+    return images if images.ndim!=4 else torch.cat([images.flip(dims) for dims in MIRRORS[:views]])
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #30f5417a
 def quantize(model:nn.Module, # full precision, eval mode

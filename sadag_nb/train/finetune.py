@@ -101,12 +101,12 @@ def _step(i:int, student, opt:SAM, x:Tensor, said:Reading, how:Tuning, seed:int)
 # %% ../../nbs/train/57_finetune.ipynb #5868d65a
 SAVED = 50 # steps between two states on disk, and half as many between two rows of the log
 
-def _save(file:Path, i:int, student, opt:SAM, made:str):
+def _save(file:Path, i:int, student, opt:SAM, watched:Watched, made:str):
     "Write the state before step `i`"
     moments = {f'adam.{n}.{k}':v for n,s in opt.base.state_dict()['state'].items() for k,v in s.items()}
-    save_tensors(file, {**{f'student.{k}':v for k,v in student.state_dict().items()}, **moments}, step=str(i), made=made)
+    save_tensors(file, {**{f'student.{k}':v for k,v in student.state_dict().items()}, **moments}, step=str(i), scale=repr(watched.scale), made=made)
 
-def _resume(file:Path|None, student, opt:SAM, made:str) -> int: # the step to go on with
+def _resume(file:Path|None, student, opt:SAM, watched:Watched, made:str) -> int: # the step to go on with
     "Take the state in `file`, if it is there, whole, and `made` in this way"
     if not file or not file.is_file(): return 0
     try: tensors,meta = load_tensors(file)
@@ -116,13 +116,12 @@ def _resume(file:Path|None, student, opt:SAM, made:str) -> int: # the step to go
     state = opt.base.state_dict()
     for name,v in tensors.items():
         if name.startswith('adam.'): _,n,k = name.split('.'); state['state'].setdefault(int(n), {})[k] = v
-    opt.base.load_state_dict(state); opt.done = int(meta['step'])
+    opt.base.load_state_dict(state); opt.done,watched.scale = int(meta['step']),float(meta['scale'])
     return opt.done
 
 # %% ../../nbs/train/57_finetune.ipynb #e67c4557
-def _reporter(how:Tuning, log) -> Callable:
+def _reporter(how:Tuning, watched:Watched, log) -> Callable:
     "Called with a step and its terms: checks and logs them"
-    watched = Watched()
     def report(i, terms):
         terms = {k:v.item() for k,v in terms.items()}; loss = sum(terms.values())
         watched(i, loss)
@@ -132,15 +131,15 @@ def _reporter(how:Tuning, log) -> Callable:
 # %% ../../nbs/train/57_finetune.ipynb #c0e27830
 def _learn(student:nn.Module, how:Tuning, lesson:Callable, seed:int, log, file:Path|None, made:str) -> tuple: # the last set
     "All steps, or those that the state in `file` leaves; `lesson`: number of a set -> images and what the teacher says of them"
-    opt,k = _optimizer(student, how),None; made = f'{how}, {made}'; start = _resume(file, student, opt, made)
-    report = _reporter(how, log)
+    opt,watched,k = _optimizer(student, how),Watched(),None; made = f'{how}, {made}'; start = _resume(file, student, opt, watched, made)
+    report = _reporter(how, watched, log)
     with Progress(how.steps, 'finetune') as progress:
         progress.step(start)
         for i in range(start, how.steps):
             if k!=(k:=_set_number(i,how)): x,said = lesson(k)
             terms = _step(i, student, opt, x, said, how, seed); progress.step(**terms)
             if (i+1)%(SAVED//2)==0 or i==0 or i==how.steps-1: report(i, terms)
-            if (i+1)%SAVED==0 and file: _save(file, i+1, student, opt, made)
+            if (i+1)%SAVED==0 and file: _save(file, i+1, student, opt, watched, made)
     if not all(p.isfinite().all() for p in student.parameters()): raise Diverged('weights or steps that are no numbers')
     return (x,said) if k is not None else lesson(_set_number(how.steps-1, how)) # all steps were done before
 
