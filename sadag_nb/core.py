@@ -391,7 +391,8 @@ def settings(self:Run, *names:str) -> list: # the values
 # %% ../nbs/00_core.ipynb #c0fe7b69
 def _before(old:dict) -> dict:
     "What a run did whose settings, `old`, lack a name"
-    return {'views':1, 'shape':(old.get('card') or {}).get('shape')}
+    card = old.get('card')
+    return {'views':1, 'shape':card.get('shape') if isinstance(card,dict) else None}
 
 def check_folder(out, settings:dict):
     "`RunError` if the folder `out` has other contents than a run with these `settings`"

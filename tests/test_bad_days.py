@@ -144,6 +144,15 @@ def test_two_at_once(run, capsys):
         for command in ([*QUANTIZE,'--out',run], ['evaluate',run,'--data','digits']): told(capsys, command, 'another process', str(run))
     assert digests(run)==before and main([*QUANTIZE, '--out', str(run)])==0
 
+def test_images_of_another_size(run, capsys):
+    "A run goes on with images of the size that it began with; nothing of it changes before that is said"
+    before = {p:p.read_bytes() for p in run.rglob('*') if p.is_file()}
+    told(capsys, [*QUANTIZE, '--input', '1x24x24', '--out', run], 'shape = [1, 16, 16], not [1, 24, 24]')
+    assert before=={p:p.read_bytes() for p in run.rglob('*') if p.is_file()}
+    config = json.loads((run/'config.json').read_text()); del config['shape']; (run/'config.json').write_text(json.dumps(config)) # begun before it was noted
+    told(capsys, [*QUANTIZE, '--input', '1x24x24', '--out', run], 'shape = [1, 16, 16]')
+    assert main([*QUANTIZE, '--input', '1x16x16', '--out', str(run)])==0
+
 @pytest.mark.parametrize('name', ['config.json','result.json'])
 @pytest.mark.parametrize('text', ['{"command":', '[1,2]', '\x00', '['*10**5, ''], ids=['cut','list','zero','deep','empty'])
 def test_broken_json(run, capsys, name, text):

@@ -123,7 +123,7 @@ BAD = {  # what: (command, what the sentence holds)
     'images are weights':     (f'quantize {DIGITS} --images linear.safetensors', "no tensor named 'images'"),
     'finetune no run':   ('finetune gone', 'not a run folder'),
     'finetune steps zero':   ('finetune gone --steps 0', 'steps must be at least 1'),
-    'finetune rho negative': ('finetune gone --saq --rho -0.5', 'rho must be at least 0'),
+    'finetune rho negative': ('finetune gone --saq 3 --rho -0.5', 'rho must be at least 0'),
     'finetune rho alone':    ('finetune gone --rho 0.5', 'give saq too'),
     'finetune every alone':  ('finetune gone --every 2', 'give saq too'),
     'finetune unknown case': ('finetune gone --saq 4', 'cases 1, 2, 3'),

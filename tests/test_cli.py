@@ -129,12 +129,12 @@ def test_options_reach_the_library(there):
     with torch.no_grad(): assert torch.equal(again(x), loaded(x))
 
 def test_one_command_without_data(there):
-    out = sadag('quantize', *MODEL, '--recipe', 'genie', *TINY, '--bits', 'w4a4', '--layer', 'linear=w8a8',
+    out = sadag('quantize', *MODEL, '--recipe', 'genie', *TINY, '--bits', 'w4a4', '--layer', 'linear=w8a8', '--layer', 'layer3.*=fp',
                 '--unit-steps', 3, '--out', 'runs/c', cwd=there)
     run = there/'runs/c'; result = read(run/'result.json')
     sizes = {'file_kilobytes','fp_kilobytes'}                                               # what was not measured is absent
     assert {'synthesis_seconds','reconstruction_seconds','peak_mib','agreement'}|sizes == result.keys()
-    assert read(run/'config.json')['layers']=={'linear':'w8a8'}
+    assert read(run/'config.json')['layers']=={'linear':'w8a8','layer3.*':'fp'}
     assert 'sadag evaluate' in out and str(run.relative_to(there)/'report.html') in out
     sadag('evaluate', 'runs/c', '--data', 'digits', cwd=there)
     assert {'fp_top1','top1'} <= read(run/'result.json').keys()
@@ -148,7 +148,7 @@ def test_evaluate_and_report_again(there):
 def test_finetune_writes_a_run(there, capsys, monkeypatch):
     "A run that evaluate, export and report take, from one that stays as it was; the same command again changes nothing"
     before = {p:p.stat().st_mtime_ns for p in (there/'runs/b').rglob('*')}
-    how = '--steps 4 --batch 4 --lr .005 --rho .2 --saq --every 2 --views 2'.split()
+    how = '--steps 4 --batch 4 --lr .005 --rho .2 --saq 3 --every 2 --views 2'.split()
     command = ['finetune', 'runs/b', *how, '--data', 'digits', '--out', 'runs/t']
     out = sadag(*command, cwd=there); run = there/'runs/t'; result = read(run/'result.json')
     assert before=={p:p.stat().st_mtime_ns for p in (there/'runs/b').rglob('*')}

@@ -18,6 +18,8 @@ BAD = {  # what: (options, words the sentence holds)
     'limits that exclude each other': ('--bits auto --size 74kB --time 21ms --latency slow2.json', 'with size'),
     'size without auto':  ('--size 0.15MB', '--bits auto'),
     'criterion without auto': ('--bits w4a4 --criterion kl', '--bits auto'),
+    'auto with a layer left out': ('--bits auto --size 0.2MB --layer linear=fp', 'linear is to stay in full precision'),
+    'integers and a32':   ('--bits w4a32 --integer', 'no a32 with integer'),
     'auto without limit': ('--bits auto', 'give size, bitops or time'),
     'unknown criterion':  ('--bits auto --size 0.15MB --criterion eigenvalu', "did you mean 'eigenvalue'"),
     'malformed size':     ('--bits auto --size 0.15', 'written like 0.15MB'),

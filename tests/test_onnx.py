@@ -223,7 +223,7 @@ class Odd(nn.Module):
     (lambda m,y: m.linear(y.flatten(2)), '`linear`: Linear reads a tensor of 3 dimensions, not 2'),
     (lambda m,y: y[:,[0,2]], 'with anything but numbers and slices of channels, rows and columns'),
     (lambda m,y: F.pad(y, pad=(1,1,1,1), value=1.), 'with constant 1.0 is not covered: only zeros are'),
-    (lambda m,y: y*y.size(1), 'mul reads something else than tensors')],
+    (lambda m,y: y*y.size(0), 'mul reads something else than tensors')],
     ids='alpha divisor windows mean reshape linear index pad size'.split())
 def test_unsupported_use_of_an_operator_is_named(odd, says, tmp_path):
     with pytest.raises(ModelError, match=re.escape(says)+'.*; replace it in the network'):
@@ -234,6 +234,30 @@ def test_unsupported_use_of_an_operator_is_named(odd, says, tmp_path):
 def test_a_number_takes_its_dimension(piece, tmp_path):
     net = Odd(lambda m,y: piece(y).flatten(1)).eval(); x = torch.randn(5,1,8,8)
     torch.testing.assert_close(OnnxNetwork(export_onnx(trace(net,(1,8,8)), tmp_path/'net.onnx'))(x), net(x))
+
+class Asking(Averaging):
+    "Asks for sizes at its beginning and needs them later"
+    def forward(self, x): n,_,h,w = x.shape; y = self.a(x).relu()*h; return self.head(self.mean(self.b(y).reshape(n,8,h*w).view(n,-1,h,w)))
+
+def test_sizes_that_are_asked_for(tmp_path):
+    torch.manual_seed(0); net = frozen(Asking(MEANS['numbers'])); x = torch.randn(5,3,8,8); q = fitted(trace(net,(3,8,8)), 'w8a8', x)
+    for model in (trace(net,(3,8,8)), q): torch.testing.assert_close(OnnxNetwork(export_onnx(model, tmp_path/'q.onnx'))(x), model(x))
+
+@pytest.mark.parametrize('policy', [Policy('w4a4', {'conv1':'fp','layer2.*':'fp'}), Policy('w2a32'), Policy('w4a4', {'layer1.1.conv1':'fp'}, outputs=8)], ids=['some','weights','integer'])
+def test_layers_left_in_full_precision(policy, tmp_path):
+    "Learnt, stored, loaded and exported: what the policy leaves alone has the weights it had, and reads what no quantizer wrote"
+    net = pretrained('resnet20-digits'); x = net.card.normalise(digits().data)[:64]; full = {n:b.weights is None for n,b in policy.resolve(trace(net)).items()}
+    q = quantize(net, x[:16], policy, steps=2, device='cpu'); plain = prepare(trace(net), 'w8a8', init=False)
+    assert set(layers(q))=={n for n,left in full.items() if not left}
+    for n,m in q.named_modules():
+        if full.get(n): assert torch.equal(m.weight, plain.get_submodule(n).parametrizations.weight.original)
+    for node in q.graph.nodes:
+        if full.get(node.target) or policy.bits=='w2a32': assert not any('quantizer' in str(a) for a in node.args)
+    save_quantized(q, tmp_path/'q.safetensors'); assert torch.equal(load_quantized(tmp_path/'q.safetensors', net)(x), q(x))
+    served = OnnxNetwork(export_onnx(q, tmp_path/'q.onnx')); assert served.policy==policy
+    if quantizers(q): assert (served(x).argmax(1)==q(x).argmax(1)).float().mean()>=.98
+    else: torch.testing.assert_close(served(x), q(x), rtol=1e-3, atol=1e-3)
+    assert torch.equal(IntegerNetwork(q)(x).argmax(1), served(x).argmax(1)) or not policy.outputs
 
 def test_library_without_two_bits(tmp_path, monkeypatch):
     "An onnx library that knows no 2-bit integers"

@@ -21,8 +21,10 @@ def run(nb, path:Path):
     finally: os.chdir(top)
 
 def executed(path:Path):
-    "The notebook at `path` with the outputs of a run, clean"
+    "The notebook at `path` with the outputs of a run, clean; a semicolon at the end of a cell hides its value, as in Jupyter"
     nb = read_nb(path); run(nb, path); clean_nb(nb)
+    for c in nb.cells:
+        if c.cell_type=='code' and c.source.rstrip().endswith(';'): c.outputs = [o for o in c.outputs if o['output_type']!='execute_result']
     return nb
 
 def main(paths):

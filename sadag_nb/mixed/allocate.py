@@ -20,7 +20,7 @@ import scipy # whose parts are imported where they are first used
 from torch import Tensor, nn
 from ..core import DataError, SadagError, SettingError, nearest_name, reading
 from ..graph.trace import Layer, fold, module_of, nodes_of, shape_of, trace
-from ..quant.policy import Bits, Policy, parse_bits
+from ..quant.policy import Bits, Policy, image_readers, parse_bits
 from ..quant.uniform import limits as integer_limits
 from .sensitivity import OF_WEIGHTS_ALONE, TRIAL, WIDTHS, Sensitivity, after_learning, fitting_criterion, harms_learnt, sensitivity, shared_inputs
 
@@ -34,8 +34,8 @@ class Costs:
     seconds: dict|None=None # layer -> Bits -> seconds
     def of(self, by:str, layer:str, b:Bits) -> float: # by: 'size', 'bitops' or 'time'
         "Cost of one layer"
-        if by=='size': return self.numbers[layer]*b.weights/8
-        if by=='bitops': return self.macs[layer]*b.weights*(b.input or 8)
+        if by=='size': return self.numbers[layer]*(b.weights or 32)/8
+        if by=='bitops': return self.macs[layer]*(b.weights or 32)*(b.input or (8 if b.weights else 32)) # None: of the images
         return self.seconds[layer].get(Bits(b.weights, b.input or 8), math.inf) # type: ignore[index]
     def total(self, by:str, bits:dict) -> float: # layer -> Bits
         "Cost of the network"
@@ -270,6 +270,8 @@ def plan(graph:fx.GraphModule, # from `trace`
     "Check what the user asks for"
     criterion = fitting_criterion(graph, criterion); limits = {k:amount(v,k) for k,v in dict(size=size, bitops=bitops, time=time).items() if v is not None}
     if not limits: raise SettingError("bits are allocated under a limit: give size, bitops or time")
+    if left := [n for n,b in policy.resolve(graph).items() if not b.weights or not b.input and n not in image_readers(graph)]:
+        raise SettingError(f"{left[0]} is to stay in full precision, and bits are allocated to all layers: leave that out, or give the bits of all")
     if (time is None)!=(latency is None):
         raise SettingError("a limit of time needs a latency table, and a table a limit: give both time and latency")
     if activations is None and not {'bitops','time'}&set(limits): activations = 8

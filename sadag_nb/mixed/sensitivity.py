@@ -286,6 +286,6 @@ def tuning_order(sens:Sensitivity, # by 'eigenvalue'
     model,bits = prepare(graph, policy, init=False),policy.resolve(graph)
     size = {n:l.weight.numel() for n,l in layers(model).items()}
     row = dict(zip(sens.layers, sens.weights))
-    def worst(u): return max(float(row[n][bits[n].weights-WIDTHS[0]])*size[n] for n in layers(u.module))
+    def worst(u): return max((float(row[n][bits[n].weights-WIDTHS[0]])*size[n] for n in layers(u.module)), default=0.)
     scores = [worst(u) for u in cut(model, model.ends)]
     return sorted(range(len(scores)), key=lambda i: -scores[i])

@@ -214,7 +214,7 @@ def _ours(name, weights, shape):
     if (c := model.conv1.in_channels)!=card.shape[0]:
         raise SettingError(f"{name} takes images of {c} channel{'s'*(c>1)}: change shape {card.shape}")
     weights = fetched(PUBLISHED[name]) if weights=='DEFAULT' and name in PUBLISHED else weights or embedded().get(name)
-    if not weights: raise SettingError(f"{name} comes without weights: give a weights file (.safetensors, .pt), "
+    if not weights: raise SettingError(f"{name} comes without weights: give a weights file (.safetensors, .pt){', or DEFAULT, which downloads one' if name in PUBLISHED else ''}, "
                                        f"or take one of {', '.join(embedded())}")
     return load_weights(model, weights)
 
@@ -306,7 +306,7 @@ def _carded(model, name, weights, shape):
     if card is None:
         if shape is None: raise SettingError(f"{name} has no card: give the shape of its images, shape=(3,32,32) or --input 3x32x32")
         model.card = Card(name, tuple(shape), (0.,)*shape[0], (1.,)*shape[0])
-        warn(f"{name} has no card: pixels go in from 0 to 1, classes in the order of their names; to say otherwise let it set "
+        warn(f"{name} has no card: pixels go in from 0 to 1, synthetic images with mean 0 and deviation 1, classes in the order of their names; to say otherwise let it set "
              "card = sadag_nb.models.zoo.Card(name, shape, mean, std, classes)")
     elif shape: card.shape = tuple(shape)
     return load_weights(model, weights) if weights else model

@@ -75,14 +75,15 @@ def _end_of(node:fx.Node, graph:fx.GraphModule) -> fx.Node:
     return _end_of(user,graph) if len(node.users)==1 and (kept or clamp_limits(user,graph)) else node
 
 def _quantize_edges(graph:fx.GraphModule, policy:Policy):
-    "Put an `ActivationQuantizer` behind each tensor that layers read"
-    device = next(graph.parameters()).device
-    for node,bits in _edge_bits(graph, policy).items():
+    "Put an `ActivationQuantizer` behind each tensor that quantized layers read"
+    device = next(graph.parameters()).device; bits = policy.resolve(graph)
+    left = [n for n in nodes_of(graph, Layer) if bits[n.target].weights is None]
+    for node,width in _edge_bits(graph, policy).items():
         name = f'{node.name}_quantizer'
-        graph.add_submodule(name, ActivationQuantizer(bits).to(device))
+        graph.add_submodule(name, ActivationQuantizer(width).to(device))
         with graph.graph.inserting_after(node): q = graph.graph.call_module(name, (node,))
         q.meta = dict(node.meta)
-        node.replace_all_uses_with(q, delete_user_cb=lambda user: user is not q)
+        node.replace_all_uses_with(q, delete_user_cb=lambda user: user is not q and user not in left)
     graph.recompile()
 
 # %% ../../nbs/quant/24_prepare.ipynb #cf7c5394
@@ -149,6 +150,7 @@ def prepare(graph:fx.GraphModule, # from `trace`
     if init and norms: _fit_to_norms(model)
     model = fold_in_place(model)
     for name,b in bits.items():
+        if b.weights is None: continue
         layer = model.get_submodule(name)
         grid = _grid(layer.weight, b.weights, policy.symmetric, init)
         parametrize.register_parametrization(layer, 'weight', Nearest(grid))
