@@ -116,7 +116,7 @@ class SwingConv2d(nn.Module):
 class Reading(NamedTuple):
     "What a probe returns"
     logits: Tensor   # (n, classes)
-    features: Tensor # (n, d), what the last linear layer reads
+    features: Tensor # (n, d), what the last linear layer reads; None if the network does not end with one
     means: list      # of (c_l,), each batch norm's batch mean, in stored standard deviations from the stored mean
     variances: list  # of (c_l,), each batch norm's batch variance, in units of the stored one
     inputs: list     # of (n, ...), what the layers before the last one read, from the last backwards
@@ -126,8 +126,8 @@ def last_linear(graph:fx.GraphModule) -> fx.Node:
     "The linear layer whose output is the network's output"
     out = answer(graph)
     if not isinstance(out, fx.Node) or not isinstance(module_of(out,graph), nn.Linear):
-        raise ModelError("the network's output is not that of a linear layer: gradient matching needs a final nn.Linear, "
-                         "so end the network with it (no softmax after it)")
+        raise ModelError("the network's output is not that of a linear layer, and gradient matching and fine-tuning read what a final nn.Linear does: "
+                         "end the network with one (no softmax after it), or leave them out (a recipe of statistics alone is genie)")
     return out
 
 # %% ../../nbs/graph/11_probe.ipynb #528e8b57
@@ -155,9 +155,10 @@ def last_layers(graph:fx.GraphModule, layers:int) -> list[fx.Node]: # the last o
 
 def _report_reading(graph:fx.GraphModule, layers:int, means=(), variances=()):
     "Let `graph` return a `Reading`"
-    out,inputs = next(n for n in graph.graph.nodes if n.op=='output'),[n.args[0] for n in last_layers(graph, layers)]
+    out,last = next(n for n in graph.graph.nodes if n.op=='output'),answer(graph)
+    read,*inputs = [n.args[0] for n in last_layers(graph, layers)] if layers>1 or isinstance(module_of(last,graph), nn.Linear) else [None]
     with graph.graph.inserting_before(out):
-        reading = (last_linear(graph), inputs[0], list(means), list(variances), inputs[1:])
+        reading = (last, read, list(means), list(variances), inputs)
         out.args = (graph.graph.call_function(Reading, reading),)
     in_place(graph)
     if means: _spending(graph)
@@ -172,7 +173,7 @@ def probe(graph:fx.GraphModule, # from `trace`
           absorb:bool=True # convolutions do the maps of batch norms behind them, where that leaves the statistics exact; not in short formats
          ) -> nn.Module: # x (n,c,h,w) -> `Reading`
     "`graph` as a function that reports features and batch-norm statistics"
-    check_norms(graph); last_linear(graph)
+    check_norms(graph)
     graph = clone(graph); absorbing = absorb and not writes_in_place(graph)
     means,variances = zip(*[_report(n, graph, each, absorbing) for n in nodes_of(graph, BatchNorm)])
     if swing: _swing(graph)
@@ -262,4 +263,4 @@ def features(graph:fx.GraphModule, # from `trace`, `fold` or `prepare`
              layers:int=1 # report what so many last layers read
             ) -> nn.Module: # x (n,c,h,w) -> `Reading` without statistics
     "`graph` as a function that also returns what its last layers read"
-    return _report_reading(clone(graph), layers)
+    last_linear(graph); return _report_reading(clone(graph), layers)

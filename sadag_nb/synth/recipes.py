@@ -23,22 +23,23 @@ from .source import SOURCES, draw_targets
 # %% ../../nbs/synth/35_recipes.ipynb #8a52ff82
 TERMS = {} # name -> function of the state of a step
 
-def term(name:str, labelled:bool=False): # `labelled`: it reads the state's target
+def term(name:str, labelled:bool=False, # it reads the state's target
+         linear:bool=False): # it needs the network's last linear layer
     "Decorator: register a loss term, a function of the step's state that returns one number; its keywords are settings"
-    def register(f:Callable): TERMS[name],f.labelled = f,labelled; return f # type: ignore[attr-defined]
+    def register(f:Callable): TERMS[name],f.labelled,f.linear = f,labelled,linear; return f # type: ignore[attr-defined]
     return register
 
 @term('bn')
 def _(s, mean=False): # over layers, as most papers have it, in place of equation (20)'s sum
     return bn_loss(s.reading, s.x, s.weights)/(len(s.reading.means) if mean else 1)
 
-@term('matching')
+@term('matching', linear=True)
 def _(s): return matching_loss(*s.pair)
 
-@term('diversity')
+@term('diversity', linear=True)
 def _(s): return diversity_loss(s.gradients, s.recipe.tau)
 
-@term('nearest')
+@term('nearest', linear=True)
 def _(s): return nearest_loss(s.gradients, s.earlier, s.recipe.tau)
 
 # %% ../../nbs/synth/35_recipes.ipynb #fd0652a3
@@ -54,7 +55,7 @@ def _(s, gamma=2.): return hard_loss(s.reading.logits, s.target, gamma)
 @term('soft', labelled=True)
 def _(s): return soft_loss(s.reading.logits, s.target)
 
-@term('margin', labelled=True)
+@term('margin', labelled=True, linear=True)
 def _(s, low=.05, high=.8): return margin_loss(s.reading.features, s.target, low, high)
 
 @term('adaptability')
@@ -128,6 +129,8 @@ class Recipe:
     def terms(self) -> list[str]: return list(dict.fromkeys(t for p in self.phases for t in p.terms))
     def labelled(self) -> bool: # asks for images of given classes
         return getattr(SOURCES[self.source],'labelled',False) or any(TERMS[t].labelled for t in self.terms())
+    def linear(self) -> bool: # needs the network's last linear layer
+        return any(TERMS[t].linear for t in self.terms())
     def choices(self) -> dict: # name -> value
         "Settings of the gradients that are not the usual ones"
         usual = {f.name:f.default for f in fields(self) if f.name in ('rho','tau','residual','direction','neighbours','layers','hessian')}

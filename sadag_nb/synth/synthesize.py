@@ -17,7 +17,7 @@ from ..core import (Diverged, ModelError, Progress, SadagError, SettingError, Wa
                            generator, keep_memory, load_tensors, save_tensors, seeded, sha256_of, steadily, within_memory)
 from ..ranks import alone, collected, owners, rank
 from ..graph.probe import Reading, features, last_layers, last_linear, probe
-from ..graph.trace import fold, module_of, trace
+from ..graph.trace import answer, fold, module_of, shape_of, trace
 from ..quant.policy import Policy
 from ..quant.prepare import prepare
 from ..quant.reconstruct import reconstruct
@@ -43,7 +43,8 @@ class Networks:
     def __init__(self, graph:fx.GraphModule, recipe:Recipe, device, dtype):
         self.graph,self.recipe,self.device,self.dtype = graph,recipe,device,dtype
         self.probes = self.probing()
-        self.classes = module_of(last_linear(graph), graph).out_features
+        if recipe.linear(): last_linear(graph) # which says what is missing, before anything is made
+        self.classes = shape_of(answer(graph))[1] if len(shape_of(answer(graph)))==2 else 1
         if recipe.labelled() and self.classes<2:
             raise ModelError(f"the recipe {recipe.name} asks for images of given classes, and the network's last layer has "
                              f"{self.classes} output: choose a recipe without classes, like sadag")
