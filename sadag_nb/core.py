@@ -7,8 +7,8 @@ __all__ = ['HALVINGS', 'PART', 'LOCK', 'import_torchvision', 'SadagError', 'Mode
            'DataError', 'RunError', 'Diverged', 'OutOfMemory', 'at_least', 'first_line', 'nearest_name', 'warn',
            'reading', 'generator', 'seeded', 'default_device', 'fast_dtype', 'autocast', 'frozen', 'peak_mib',
            'memory_mib', 'within_memory', 'keep_memory', 'laid_out', 'Progress', 'Watched', 'steadily', 'writing',
-           'unwritable', 'sha256_of', 'write_text', 'save_tensors', 'load_tensors', 'locked', 'own_traces', 'versions',
-           'processor', 'Run', 'read_json', 'cut_half_line', 'check_folder']
+           'unwritable', 'sha256_of', 'write_text', 'save_tensors', 'not_finite', 'load_tensors', 'load_if_made',
+           'locked', 'own_traces', 'versions', 'processor', 'Run', 'read_json', 'cut_half_line', 'check_folder']
 
 # %% ../nbs/00_core.ipynb #09f392eb
 import ctypes, difflib, hashlib, json, math, os, platform, re, sys, tempfile, time, warnings
@@ -261,6 +261,10 @@ def save_tensors(path, tensors:dict, **meta:str): # named tensors, and text to g
     with writing(path) as tmp: save_file(tensors, tmp, dict(meta, sha256=sha256_of(tensors,meta))); _order_texts(tmp)
 
 # %% ../nbs/00_core.ipynb #272a0575
+def not_finite(tensors:dict) -> list: # names
+    "Which of these tensors hold NaN or infinity"
+    return [k for k,v in tensors.items() if v.is_floating_point() and not v.float().isfinite().all()]
+
 def load_tensors(path) -> tuple[dict, dict]: # named tensors, text metadata
     "Read a safetensors file; `DataError` if it is missing, cut short, altered or something else"
     if not Path(path).is_file(): raise DataError(f"no such file: {path}")
@@ -272,6 +276,13 @@ def load_tensors(path) -> tuple[dict, dict]: # named tensors, text metadata
     if kept and kept!=sha256_of(tensors, meta):
         raise DataError(f"{path} has been altered since it was written (its SHA-256 differs): give another file, or delete it and make it again")
     return tensors, meta
+
+def load_if_made(file:Path|None, made:str) -> tuple[dict, dict]|None: # as of `load_tensors`
+    "What `file` holds, if it is there, whole, and `made` in this way"
+    if not file or not file.is_file(): return None
+    try: found = load_tensors(file)
+    except SadagError: return None
+    return found if found[1].get('made')==made else None
 
 # %% ../nbs/00_core.ipynb #d7f77400
 LOCK = '.lock'
@@ -301,8 +312,7 @@ def versions() -> dict:
 
 def processor() -> str:
     "The processor's name, as far as it is known: sums in floating point depend on it, and times"
-    known = torch.cpu.get_capabilities() if hasattr(torch.cpu,'get_capabilities') else {}
-    return known.get('cpu_name') or platform.processor() or platform.machine()
+    return _cpu_capabilities().get('cpu_name') or platform.processor() or platform.machine()
 
 def _version(name):
     "Version of an installed distribution, or None"

@@ -184,7 +184,11 @@ def test_weights_that_were_moved(tmp_path, monkeypatch, capsys):
 
 def test_few_real_images(there):
     sadag('quantize', *MODEL, '--images', 'digits-train', '--n', 8, '--unit-steps', 3, '--out', 'runs/real', cwd=there)
-    assert (there/'runs/real/model.safetensors').is_file()
+    from sadag_nb.core import load_tensors
+    from sadag_nb.models.datasets import calibration
+    from sadag_nb.models.zoo import pretrained
+    drawn = calibration('digits-train', pretrained('resnet20-digits').card, 8, 0)
+    assert torch.equal(load_tensors(there/'runs/real/images.safetensors')[0]['images'], drawn) and (there/'runs/real/model.safetensors').is_file()
 
 def test_same_seed_same_images(there):
     sadag('synthesize', *MODEL, *TINY, '--batch', 5, '--seed', 3, '--out', 'runs/again', cwd=there)

@@ -259,6 +259,16 @@ def test_layers_left_in_full_precision(policy, tmp_path):
     else: torch.testing.assert_close(served(x), q(x), rtol=1e-3, atol=1e-3)
     assert torch.equal(IntegerNetwork(q)(x).argmax(1), served(x).argmax(1)) or not policy.outputs
 
+class Parting(nn.Module):
+    "What one pooling writes is read by two layers"
+    def __init__(self): super().__init__(); self.a,self.b,self.c,self.head = nn.Conv2d(3,8,3,padding=1),nn.Conv2d(8,8,3,padding=1),nn.Conv2d(8,8,1),nn.Linear(8,5)
+    def forward(self, x): y = F.max_pool2d(self.a(x).relu(), 2); return self.head((self.b(y)+self.c(y)).relu().mean((2,3)))
+
+@pytest.mark.parametrize('outputs', [None,8])
+def test_a_layer_in_full_precision_reads_no_codes_of_others(outputs, tmp_path):
+    torch.manual_seed(0); x = torch.randn(32,3,8,8); q = fitted(trace(frozen(Parting()),(3,8,8)), Policy('w4a2', {'c':'fp'}, outputs=outputs), x)
+    torch.testing.assert_close(OnnxNetwork(export_onnx(q, tmp_path/'q.onnx'))(x), q(x), rtol=1e-3, atol=1e-3)
+
 def test_library_without_two_bits(tmp_path, monkeypatch):
     "An onnx library that knows no 2-bit integers"
     q = prepare(trace(pretrained('resnet20-digits')), 'w2a2')

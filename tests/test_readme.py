@@ -14,4 +14,4 @@ def test_command_lines(root):
     lines = re.findall(r'^sadag (.+)$', (root/'README.md').read_text(), re.M)
     assert lines
     for line in lines: parser().parse_args(shlex.split(line))
-    with pytest.raises(SystemExit): parser().parse_args(['quantize', '--no-such-option'])
+    with pytest.raises(SystemExit): parser().parse_args([*shlex.split(lines[0]), '--no-such-option'])

@@ -23,6 +23,7 @@ def test_measures_and_reports(there, capsys):
     assert list(found)==['full precision','quantized']
     for s in found.values():
         gaps = [r['gap'] for r in s['gaps']]
+        assert [r['share'] for r in s['gaps']]==pytest.approx([.003,.01,.03,.1])
         assert s['images']==4 and gaps==sorted(gaps) and all(g>=max(0,r['closed']) for g,r in zip(gaps,s['gaps']))
         assert s['eigenvalue']>0 and math.isclose(s['gaps'][0]['rho'], s['gaps'][0]['share']*s['norm'])
         assert len(s['line'])==len(s['at'])==len(s['plane'])

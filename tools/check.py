@@ -93,7 +93,7 @@ SHARED = dict(
 def explained(a:ast.arg, comments:set, text:str, ours:set) -> bool:
     "Whether a comment on its line, the docstring, a type of this package or `SHARED` says what a parameter is"
     types = {getattr(n, 'id', getattr(n, 'attr', None)) for n in ast.walk(a.annotation)} if a.annotation else set()
-    return a.arg in SHARED or a.arg in ('self','cls') or a.lineno in comments or f'`{a.arg}' in text or bool(types & ours)
+    return bool(a.arg in SHARED or a.arg in ('self','cls') or a.lineno in comments or re.search(rf'`{a.arg}\b', text) or types & ours)
 
 # torch, fx and argparse call these
 CALLED = {'forward','backward','extra_repr','trace','error','run_node','map_nodes_to_values'}

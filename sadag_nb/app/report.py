@@ -26,7 +26,7 @@ from ..core import Run, RunError, reading, write_text, writing
 from torchvision.utils import make_grid
 from ..graph.trace import Layer, fold, module_of, nodes_of
 from ..models.zoo import Card
-from ..quant.prepare import quantizers, weight_of
+from ..quant.prepare import layers, quantizers, read_by, weight_of
 from ..quant.uniform import Grid
 from ..sharp.meter import Sharpness, sharpness_figure, sharpness_table
 from ..mixed.allocate import bits_figure, front_figure, front_table
@@ -183,11 +183,8 @@ def histogram_rows(graph, # traced, full precision
                    few:int=4 # layers, from the first to the last
                   ) -> list[dict]: # stage 'histogram'
     "Weights and inputs of a few layers over their grids"
-    full,found,seen,rows = fold(graph),nodes_of(qmodel, Layer),{},[]
-    hooks = [q.register_forward_pre_hook(lambda q,args: seen.update({q:args[0]})) for q in quantizers(qmodel)]
-    try: qmodel(images)
-    finally:
-        for h in hooks: h.remove()
+    full,rows,found = fold(graph),[],[n for n in nodes_of(qmodel, Layer) if n.target in layers(qmodel)]
+    with read_by(quantizers(qmodel)) as seen: qmodel(images)
     for n in (found[i] for i in sorted({round(j) for j in np.linspace(0,len(found)-1,few)})):
         layer,reader = module_of(n,qmodel),module_of(n.args[0],qmodel)
         kinds = {'weights':(full.get_submodule(n.target).weight, weight_of(layer).grid())}

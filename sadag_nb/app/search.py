@@ -16,7 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 import numpy as np, optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 from tabulate import tabulate
 from .pipeline import open_device, open_network, working
@@ -127,10 +127,10 @@ class Halving(optuna.pruners.SuccessiveHalvingPruner):
 
 def open_study(file) -> optuna.Study: # nobody else has it
     "The study whose journal is `file`, new or begun; what a killed process left is removed or marked as failed"
-    optuna.logging.set_verbosity(optuna.logging.ERROR); file = Path(file).absolute() # Optuna's lock is a link to it
-    Path(f'{file}.lock').unlink(missing_ok=True); cut_half_line(file)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    Path(f'{file}.lock').unlink(missing_ok=True); cut_half_line(Path(file)); journal = JournalFileBackend(str(file), JournalFileOpenLock(str(file)))
     pruner = Halving(min_resource=1, reduction_factor=ETA)
-    study = optuna.create_study(storage=JournalStorage(JournalFileBackend(str(file))), study_name='search', direction='maximize',
+    study = optuna.create_study(storage=JournalStorage(journal), study_name='search', direction='maximize',
                                 pruner=pruner, load_if_exists=True)
     for t in study.get_trials(states=(TrialState.RUNNING,)): study.tell(t.number, state=TrialState.FAIL)
     return study

@@ -350,7 +350,7 @@ def _codes_first(graph:fx.GraphModule):
     "Move quantizers in front of max pooling behind an integer layer, and of reshaping"
     moves = lambda n: kind_of(n,graph) in RESHAPES or kind_of(n,graph) in MAXPOOL and reads_codes(n.args[0],graph)
     for q in nodes_of(graph, (ActivationQuantizer,)):
-        while moves(moved := q.args[0]):
+        while moves(moved := q.args[0]) and len(moved.users)==1: # what stays in full precision may read it, too
             q.replace_all_uses_with(moved); q.args = moved.args[:1]; moved.replace_input_with(moved.args[0], q); q.append(moved)
     graph.recompile()
 

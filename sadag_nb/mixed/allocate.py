@@ -18,7 +18,7 @@ import torch.fx as fx
 from matplotlib.figure import Figure
 import scipy # whose parts are imported where they are first used
 from torch import Tensor, nn
-from ..core import DataError, SadagError, SettingError, nearest_name, reading
+from ..core import DataError, SadagError, SettingError, nearest_name, reading, warn
 from ..graph.trace import Layer, fold, module_of, nodes_of, shape_of, trace
 from ..quant.policy import Bits, Policy, image_readers, parse_bits
 from ..quant.uniform import limits as integer_limits
@@ -100,7 +100,6 @@ class Allocation:
     bits: dict         # layer -> Bits, in the graph's order
     sensitivity: float # summed
     cost: dict         # 'size' in bytes, 'bitops', 'time' in seconds if measured -> cost
-    gap: float = 0.    # relative distance to the best that the solver could not rule out
     def policy(self, base:Policy) -> Policy:
         "As a policy, with the settings of `base`"
         return replace(base, bits='w8a8', layers={n:f'w{b.weights}a{b.input or 8}' for n,b in self.bits.items()})
@@ -115,11 +114,11 @@ def _of_input(sens, family, bits):
     if sens.inputs is None or family not in sens.families: return 0.
     return float(sens.inputs[sens.families.index(family), bits-WIDTHS[0]])
 
-def allocation(sens:Sensitivity, costs:Costs, bits:dict, gap:float=0.) -> Allocation: # layer -> Bits; relative distance to the best
+def allocation(sens:Sensitivity, costs:Costs, bits:dict) -> Allocation: # layer -> Bits
     "`bits` with their costs"
     bits = {n:bits[n] for n in costs.numbers}
     kinds = ('size','bitops') if costs.seconds is None else ('size','bitops','time')
-    return Allocation(bits, harm(sens, bits), {by:costs.total(by, bits) for by in kinds}, gap)
+    return Allocation(bits, harm(sens, bits), {by:costs.total(by, bits) for by in kinds})
 
 # %% ../../nbs/mixed/51_allocate.ipynb #9ec7ba5d
 class _Points(NamedTuple):
@@ -210,7 +209,9 @@ def best(sens:Sensitivity, costs:Costs, choices:list[dict], limits:dict, seconds
     "The least sensitive allocation within all limits"
     def aim(family, n, b): # a family's tensors count once
         return _of_weight(sens, n, b.weights)+(_of_input(sens, family, b.input) if n==family[0] else 0.)
-    return allocation(sens, costs, *solve(choices, costs, limits, aim, seconds))
+    bits,gap = solve(choices, costs, limits, aim, seconds)
+    if gap>1e-6: warn(f"the solver was stopped after {seconds:g} s: the sensitivity of its allocation may lie {gap:.1%} above the least")
+    return allocation(sens, costs, bits)
 
 # %% ../../nbs/mixed/51_allocate.ipynb #652f8464
 UNITS = {'size': {'B':1, 'kB':1e3, 'MB':1e6, 'GB':1e9, 'KiB':2**10, 'MiB':2**20, 'GiB':2**30},

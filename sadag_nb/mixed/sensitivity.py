@@ -20,7 +20,7 @@ from ..core import Progress, SettingError, at_least, generator, keep_memory, nea
 from ..graph.trace import Layer, answer, fold, nodes_of, shape_of
 from ..graph.units import Unit, cut
 from ..quant.policy import Policy, image_readers, parse_bits
-from ..quant.prepare import Nearest, layers, prepare, weight_of
+from ..quant.prepare import Nearest, layers, prepare, read_by, weight_of
 from ..quant.reconstruct import checked_images, mirrored, reconstruct
 from ..quant.uniform import Grid, limits, search_grid
 
@@ -77,14 +77,12 @@ def places(graph:fx.GraphModule, # from `trace`
           ) -> tuple[list[Unit], list[Place], list[Place]]: # full-precision units, weights, inputs
     "The network's units with all quantizers off, and the places in them"
     model = prepare(graph, Policy('w8a8', symmetric=symmetric), init=False).to(images.device)
-    named,pieces,seen = layers(model),cut(model, model.ends),{}
+    named,pieces = layers(model),cut(model, model.ends)
     weights = {(n,):[weight_of(named[n])] for n in model.policy.resolve(graph)}
     inputs = {s.layers:[model.get_submodule(f'{t}_quantizer') for t in s.tensors] for s in shared_inputs(graph)}
     parts = sum([*weights.values(), *inputs.values()], [])
     for p in parts: p.on = False
-    hooks = [p.register_forward_pre_hook(lambda p,args: seen.update({p:args[0]})) for p in parts]
-    run(pieces, images)
-    for h in hooks: h.remove()
+    with read_by(parts) as seen: run(pieces, images)
     found,read = ([_place(n, p, seen, pieces, symmetric) for n,p in kind.items()] for kind in (weights, inputs))
     return pieces,found,read
 

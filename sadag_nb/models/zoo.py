@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['RESNETS', 'IMAGENET', 'CARDS', 'PUBLISHED', 'Card', 'Block', 'Shortcut', 'ResNet', 'resnet20', 'resnet20b',
-           'resnet32', 'resnet56', 'read_weights', 'not_finite', 'load_weights', 'embedded', 'untrained', 'fetched',
-           'pretrained']
+           'resnet32', 'resnet56', 'read_weights', 'load_weights', 'embedded', 'untrained', 'fetched', 'pretrained']
 
 # %% ../../nbs/models/05_zoo.ipynb #ed44fb28
 import difflib, hashlib, importlib.util, pickle, re, sys, warnings, zipfile
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
 from fastcore.basics import patch
-from ..core import DataError, ModelError, SadagError, SettingError, first_line, frozen, load_tensors, reading, seeded, torchvision, warn
+from ..core import DataError, ModelError, SadagError, SettingError, first_line, frozen, load_tensors, not_finite, reading, seeded, torchvision, warn
 
 # %% ../../nbs/models/05_zoo.ipynb #7f182a31
 @dataclass
@@ -157,10 +156,6 @@ def _few(names, n=3):
     return ', '.join(names[:n]) + (f' and {len(names)-n} more' if len(names)>n else '')
 
 # %% ../../nbs/models/05_zoo.ipynb #c6bf5a0e
-def not_finite(tensors:dict) -> list: # names
-    "Which of these tensors hold NaN or infinity"
-    return [k for k,v in tensors.items() if v.is_floating_point() and not v.isfinite().all()]
-
 def _our_name(name): # of a weight
     "What another public implementation of these ResNets calls it, as we do"
     return re.sub(r'^fc\.', 'linear.', name.replace('.downsample.', '.shortcut.'))

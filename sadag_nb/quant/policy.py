@@ -68,6 +68,7 @@ def resolve(self:Policy, graph:fx.GraphModule) -> dict[str,Bits]: # layer name -
         hits = [n for n in names if fnmatchcase(n, pattern)]
         if not hits: nearest_name('layer', pattern, names)
         for n in hits: found[n] = parse_own_bits(bits)
+    if not any(b.weights for b in found.values()): raise SettingError("all layers are left in full precision: there is nothing to quantize")
     return found | {n:found[n]._replace(input=self.outputs) for n in image_readers(graph) if found[n].weights}
 
 def image_readers(graph:fx.GraphModule) -> set[str]:

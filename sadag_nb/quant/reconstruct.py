@@ -16,7 +16,7 @@ import torch, torch.fx as fx
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from ..core import (PART, DataError, Diverged, ModelError, Progress, RunError, SadagError, SettingError, Watched, at_least, autocast, default_device,
-                           fast_dtype, keep_memory, load_tensors, save_tensors, seeded, sha256_of, steadily, within_memory)
+                           fast_dtype, keep_memory, load_if_made, save_tensors, seeded, sha256_of, steadily, within_memory)
 from ..ranks import as_first, averaged, check_part, from_first, part, parted, rank
 from ..graph.probe import in_place
 from ..graph.trace import clone, shape_of, trace
@@ -227,11 +227,9 @@ def _rebuild(unit:Unit, x:Tensor, xq:Tensor, target:Tensor, s:_Settings, progres
 
 def _restored(unit:Unit, file:Path|None, made:str) -> bool:
     "Take the unit's state from `file`, if it is there, whole, and `made` in this way"
-    if not file or not file.is_file(): return False
-    try: state,meta = load_tensors(file)
-    except SadagError: return False
-    if meta.get('made')!=made or {k:v.shape for k,v in state.items()}!={k:v.shape for k,v in unit.module.state_dict().items()}: return False
-    store_all(unit.module); unit.module.load_state_dict(state)
+    found,shapes = load_if_made(file, made),lambda state: {k:v.shape for k,v in state.items()}
+    if not found or shapes(found[0])!=shapes(unit.module.state_dict()): return False
+    store_all(unit.module); unit.module.load_state_dict(found[0])
     return True
 
 # %% ../../nbs/quant/25_reconstruct.ipynb #bde65d3c

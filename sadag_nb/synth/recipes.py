@@ -58,13 +58,13 @@ def _(s): return soft_loss(s.reading.logits, s.target)
 @term('margin', labelled=True, linear=True)
 def _(s, low=.05, high=.8): return margin_loss(s.reading.features, s.target, low, high)
 
-@term('adaptability')
+@term('adaptability', linear=True)
 def _(s, low=.3, high=.8): return band(disagreement(s.reading.logits, s.student), low, high).mean()
 
-@term('disagreement', labelled=True)
+@term('disagreement', labelled=True, linear=True)
 def _(s): return class_loss(s.reading.logits-s.student, s.target)
 
-@term('agreement', labelled=True)
+@term('agreement', labelled=True, linear=True)
 def _(s): return class_loss(s.reading.logits+s.student, s.target)
 
 # %% ../../nbs/synth/35_recipes.ipynb #e4df69be

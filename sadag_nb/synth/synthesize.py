@@ -13,8 +13,8 @@ from typing import Callable
 import torch, torch.fx as fx
 from fastcore.basics import patch
 from torch import Tensor, nn
-from ..core import (Diverged, ModelError, Progress, SadagError, SettingError, Watched, at_least, autocast, default_device, fast_dtype,
-                           generator, keep_memory, load_tensors, save_tensors, seeded, sha256_of, steadily, within_memory)
+from ..core import (Diverged, ModelError, Progress, SettingError, Watched, at_least, autocast, default_device, fast_dtype,
+                           generator, keep_memory, load_if_made, save_tensors, seeded, sha256_of, steadily, within_memory)
 from ..ranks import alone, collected, owners, rank
 from ..graph.probe import Reading, features, last_layers, last_linear, probe
 from ..graph.trace import answer, fold, module_of, shape_of, trace
@@ -305,8 +305,5 @@ def synthesize(model:nn.Module, # a trained network in eval mode
 # %% ../../nbs/synth/36_synthesize.ipynb #0e0205c2
 def _finished(file:Path|None, shape:tuple, made:str) -> Tensor|None:
     "The batch stored in `file`, if it is there, whole, and `made` in this way"
-    if not file or not file.is_file(): return None
-    try: tensors,meta = load_tensors(file)
-    except SadagError: return None
-    x = tensors.get('images')
-    return x if x is not None and tuple(x.shape)==shape and meta.get('made')==made else None
+    x = found[0].get('images') if (found := load_if_made(file, made)) else None
+    return x if x is not None and tuple(x.shape)==shape else None

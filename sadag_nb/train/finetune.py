@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Callable
 import torch, torch.fx as fx, torch.nn.functional as F
 from torch import Tensor, nn
-from ..core import (Diverged, Progress, SadagError, SettingError, Watched, at_least, generator, keep_memory, load_tensors, save_tensors,
+from ..core import (Diverged, Progress, SettingError, Watched, at_least, generator, keep_memory, load_if_made, save_tensors,
                            sha256_of, steadily)
 from ..graph.probe import Reading, features
 from ..graph.trace import fold, trace
@@ -79,7 +79,7 @@ def _set_number(i:int, how:Tuning) -> int: return i//how.renew if how.renew else
 def _lesson(images, k:int, views:int, model, teacher) -> tuple[Tensor,Reading]:
     "Set `k` of the images, and what the teacher says of it"
     x = mirrored(checked_images(images(k) if callable(images) else images, model.shape), views).to(next(model.parameters()).device)
-    x = x.contiguous(memory_format=torch.channels_last); said = [teacher(b) for b in x.split(256)]
+    x = x.contiguous(memory_format=torch.channels_last) if x.ndim==4 else x; said = [teacher(b) for b in x.split(256)]
     return x, Reading(torch.cat([r.logits for r in said]), torch.cat([r.features for r in said]), [], [], [])
 
 # %% ../../nbs/train/57_finetune.ipynb #997cc1fa
@@ -108,15 +108,12 @@ def _save(file:Path, i:int, student, opt:SAM, watched:Watched, made:str):
 
 def _resume(file:Path|None, student, opt:SAM, watched:Watched, made:str) -> int: # the step to go on with
     "Take the state in `file`, if it is there, whole, and `made` in this way"
-    if not file or not file.is_file(): return 0
-    try: tensors,meta = load_tensors(file)
-    except SadagError: return 0
-    if meta.get('made')!=made: return 0
-    student.load_state_dict({k.removeprefix('student.'):v for k,v in tensors.items() if k.startswith('student.')})
+    if not (found := load_if_made(file, made)): return 0
+    tensors,meta = found; student.load_state_dict({k.removeprefix('student.'):v for k,v in tensors.items() if k.startswith('student.')})
     state = opt.base.state_dict()
     for name,v in tensors.items():
         if name.startswith('adam.'): _,n,k = name.split('.'); state['state'].setdefault(int(n), {})[k] = v
-    opt.base.load_state_dict(state); opt.done,watched.scale = int(meta['step']),float(meta['scale'])
+    opt.base.load_state_dict(state); opt.done,watched.scale = int(meta['step']),float(meta['scale']) if 'scale' in meta else None
     return opt.done
 
 # %% ../../nbs/train/57_finetune.ipynb #e67c4557
