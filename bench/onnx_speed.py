@@ -14,9 +14,8 @@ from sadag_nb.core import processor, versions, write_text
 from sadag_nb.deploy.onnx import OnnxNetwork, by_turns, export_onnx
 from sadag_nb.graph.trace import trace
 from sadag_nb.models.zoo import pretrained
-from sadag_nb.quant.integers import whole_biases
+from sadag_nb.quant.integers import fitted
 from sadag_nb.quant.policy import Policy
-from sadag_nb.quant.prepare import fitting, prepare
 from tabulate import tabulate
 
 POLICIES = {b: Policy(b, symmetric=True, outputs=8) for b in ('w8a8', 'w4a4', 'w2a2')}
@@ -34,18 +33,11 @@ def network(name):
     return net
 
 
-def rounded(graph, policy, x):
-    "The network rounded to nearest, its activation grids fitted to `x`, its biases whole"
-    q = prepare(graph, policy, norms=False)
-    with torch.no_grad(), fitting(q): q(x)
-    return whole_biases(q)
-
-
 def exported(graph, x, folder):
     "Files by name, and how often each quantized one gives the simulation's answer on `x`, in percent"
     files, same = {'fp32': export_onnx(graph, folder/'fp32.onnx')}, {}
     for bits, policy in POLICIES.items():
-        q = rounded(graph, policy, x[:8]); f = files[bits] = export_onnx(q, folder/f'{bits}.onnx'); served = OnnxNetwork(f, 1)
+        q = fitted(graph, policy, x[:8]); f = files[bits] = export_onnx(q, folder/f'{bits}.onnx'); served = OnnxNetwork(f, 1)
         pairs = [(q(b).argmax(1), served(b).argmax(1)) for b in x.split(32)]
         same[bits] = 100*torch.cat([a == b for a, b in pairs]).float().mean().item()
     return files, same

@@ -5,12 +5,13 @@ and ResNet-20 for CIFAR-10, trained. A row a network and policy, written when it
 import json, tempfile
 from pathlib import Path
 import torch
-from onnx_speed import LARGE, POLICIES, SMALL, network, rounded
+from onnx_speed import LARGE, POLICIES, SMALL, network
 from options import Parser
 from sadag_nb.core import Progress, read_json, versions, write_text
 from sadag_nb.deploy.integer_network import IntegerNetwork
 from sadag_nb.deploy.onnx import OnnxNetwork, export_onnx, runtime_codes
 from sadag_nb.graph.trace import trace
+from sadag_nb.quant.integers import fitted
 from tabulate import tabulate
 
 
@@ -24,7 +25,7 @@ def codes_that_differ(integers, q, path, x):
 def row(name, policy, images, folder, batch=25):
     "How the three agree on `images` random images"
     net = network(name); x = torch.randn(images, *net.card.shape, generator=torch.Generator().manual_seed(0))
-    q = rounded(trace(net), policy, x[:8]); path = export_onnx(q, Path(folder)/'q.onnx'); served, integers = OnnxNetwork(path, 1), IntegerNetwork(q)
+    q = fitted(trace(net), policy, x[:8]); path = export_onnx(q, Path(folder)/'q.onnx'); served, integers = OnnxNetwork(path, 1), IntegerNetwork(q)
     same, apart = torch.zeros(2), torch.zeros(2)
     with Progress(-(-images//batch), f'{name} {policy.bits}') as progress:
         for b in x.split(batch):

@@ -12,17 +12,11 @@ from sadag_nb.deploy.onnx import OnnxNetwork, compare, export_onnx, runtime_code
 from sadag_nb.graph.trace import trace
 from sadag_nb.models.datasets import digits
 from sadag_nb.models.zoo import pretrained
-from sadag_nb.quant.integers import whole_biases
+from sadag_nb.quant.integers import fitted, whole_biases
 from sadag_nb.quant.policy import Policy, parse_bits
 from sadag_nb.quant.prepare import fitting, layers, load_quantized, prepare, quantizers, save_quantized, weight_of
 from sadag_nb.quant.uniform import grid_of_range
 from sadag_nb.quant.reconstruct import quantize, reconstruct
-
-def fitted(graph, policy, x):
-    "`graph` rounded to nearest, its activation grids fitted to `x`"
-    q = prepare(graph, policy, norms=False)
-    with torch.no_grad(), fitting(q): q(x)
-    return whole_biases(q) if q.policy.outputs else q
 
 def quickly(graph, policy, x):
     "The same for large networks, without the search for weight grids"

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['codes_of', 'quantized', 'to_codes', 'largest_factor', 'moved_borders', 'best_factor', 'Integers', 'in_integers',
-           'whole_biases']
+           'whole_biases', 'fitted']
 
 # %% ../../nbs/quant/27_integers.ipynb #f348ab09
 from typing import NamedTuple
@@ -14,7 +14,8 @@ from torch.nn.utils import parametrize
 from ..graph.trace import MAXPOOL, Layer, clamp_limits, kind_of, module_of, nodes_of
 from .adaround import AdaRound
 from .lsq import ActivationQuantizer
-from .prepare import Stored, weight_of
+from .policy import Policy
+from .prepare import Stored, fitting, prepare, weight_of
 from .uniform import Grid
 
 # %% ../../nbs/quant/27_integers.ipynb #b6201408
@@ -97,3 +98,14 @@ def whole_biases(model:fx.GraphModule # quantized; changed in place
         if not (out and isinstance(source,ActivationQuantizer)) or calls.count(node.target)>1: continue
         if (i := in_integers(layer, source.grid(), out.grid())) and i.bias is not None: layer.bias.copy_(i.bias*i.unit)
     return model
+
+# %% ../../nbs/quant/27_integers.ipynb #27a00002
+@torch.no_grad()
+def fitted(graph:fx.GraphModule, # from `trace`
+           policy:Policy|str, # or its short name
+           images:Tensor # (n, c, h, w), normalised
+          ) -> fx.GraphModule: # as from `prepare`; biases whole, where files are to run in integers
+    "`graph` rounded to nearest, its activation grids fitted to the images"
+    model = prepare(graph, policy, norms=False)
+    with fitting(model): model(images)
+    return whole_biases(model) if model.policy.outputs else model
