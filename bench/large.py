@@ -2,9 +2,9 @@
 
 1 024 images of 224 x 224 pixels by `sadag`, and W4A4, on an accelerator if there is one: ResNet-18 at 4 000 steps a batch and 20 000 a unit,
 ResNet-50 and MobileNetV2 at a twentieth of both, or each network at the share of the steps that is given. Random weights, as no time depends
-on them. A row a network: seconds, steps a second, the share that the counted operations of a step are of the measured peak of matrix
-products, the most memory, and the minutes that the whole budget takes at these rates. A row is written as soon as it is finished, and one
-that is there is not computed again."""
+on them. A row a network: steps a second, what is done once apart; how much of the measured peak rate of matrix products they reach; the
+most memory; and the minutes that the whole budget takes at these rates. A row is written as soon as it is finished, and one that is
+there, of the same machine, is not computed again."""
 import json, time
 import torch
 from onnx_speed import LARGE, network
@@ -37,7 +37,9 @@ class Counted(TorchDispatchMode):
     def __init__(self): super().__init__(); self.flops = 0
     def __torch_dispatch__(self, f, types, args=(), kwargs=None):
         out, count = f(*args, **(kwargs or {})), flop_registry.get(f.overloadpacket)
-        if count: self.flops += count(*args, **(kwargs or {}), out_val=out)
+        if f.overloadpacket is torch.ops.aten.convolution_backward:  # whose entry forgets the groups; gradients of images and of weights
+            self.flops += sum(args[10][:2]) * 2 * (args[1] if args[7] else args[0]).numel() * args[2][0].numel()
+        elif count: self.flops += count(*args, **(kwargs or {}), out_val=out)
         return out
 
 
@@ -50,13 +52,14 @@ def a_step(run, few):
 
 
 def timed(run, steps, few, most):
-    "What `run(steps)` gives; its seconds, the seconds of a step, and the share of the rate `most` that its operations are"
-    work = a_step(run, few); start = time.perf_counter(); result = run(steps); seconds = time.perf_counter() - start
-    return result, dict(seconds=seconds, step=seconds / steps, share_of_peak=work * steps / seconds / most)
+    "What `run(steps)` gives; the seconds of a step and of what is done once, by the slope from `few` steps on; and the share of the rate `most` that is reached"
+    def seconds(n): start = time.perf_counter(); result = run(n); return result, time.perf_counter() - start
+    work = a_step(run, few); (_, short), (result, long) = seconds(few), seconds(steps); step = (long - short) / (steps - few)
+    return result, dict(step=step, once=long - steps * step, share_of_peak=work / step / most)
 
 
 def memory_gib(device):
-    "The most memory that was in use, of the accelerator if the work was there"
+    "The most memory that was in use: of the accelerator, if the work was there, else of the process since it began"
     return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == 'cuda' else peak_mib() / 2**10
 
 
@@ -65,11 +68,11 @@ def row(name, share, n, pixels, device, most):
     net = network(name); graph = trace(net, (3, pixels, pixels)); batches = -(-n // BATCH); made = {}
     if device.type == 'cuda': torch.cuda.reset_peak_memory_stats(device)
     def make(steps): return synthesize(net, 'sadag', n=min(n, BATCH), steps=steps, shape=graph.shape, device=device)
-    x, made['synthesis'] = timed(make, max(6, round(share * PAPER['steps'])), 6, most)  # one batch: the others are like it
+    x, made['synthesis'] = timed(make, max(18, round(share * PAPER['steps'])), 6, most)  # one batch: the others are like it
     x = mirrored(x.repeat(batches, 1, 1, 1)[:n])
     def learn(steps): return reconstruct(prepare(graph, 'w4a4', norms=False).to(device), x, steps)
-    _, made['reconstruction'] = timed(learn, max(1, round(share * PAPER['unit_steps'])), 1, most)
-    whole = batches * PAPER['steps'] * made['synthesis']['step'] + PAPER['unit_steps'] * made['reconstruction']['step']  # of all units
+    _, made['reconstruction'] = timed(learn, max(4, round(share * PAPER['unit_steps'])), 1, most)  # a step is one of every unit
+    whole = sum(k * PAPER[n] * t['step'] + t['once'] for k, n, t in ((batches, 'steps', made['synthesis']), (1, 'unit_steps', made['reconstruction'])))
     return dict(network=name, pixels=pixels, images=n, share=share, units=len(units(graph)), **made, memory_gib=memory_gib(device), paper_minutes=whole / 60)
 
 
@@ -84,12 +87,13 @@ HEAD = ('network', 'images', 'share', 'synthesis, steps/s', '% of peak', 'recons
 
 def main():
     parser = Parser(__doc__, 'large')
-    parser.add_argument('--networks', nargs='+', choices=LARGE, default=LARGE); parser.add_argument('--share', type=float, help='of the steps, for all networks')
+    parser.add_argument('--networks', nargs='+', choices=LARGE, default=LARGE, help='only these (default: all)')
+    parser.add_argument('--share', type=float, help="share of the paper's steps to run, such as 0.05, for every network")
     parser.add_argument('--device', help='cpu or cuda (default: the accelerator, if there is one)')
     a = parser.parse_args(); device = torch.device(a.device or default_device()); dtype = fast_dtype(device)
     most = peak(device, dtype, 8192 if device.type == 'cuda' else 1024); n, pixels = (8, 32) if a.quick else (PAPER['n'], 224)
-    found = dict(machine=machine(device), format=str(dtype).removeprefix('torch.'), peak_tflops=most / 1e12, rows=[], versions=versions())
-    if a.out.is_file() and not a.quick: found['rows'] = json.loads(a.out.read_text())['rows']
+    here = dict(machine=machine(device), format=str(dtype).removeprefix('torch.')); old = json.loads(a.out.read_text()) if a.out.is_file() and not a.quick else {}
+    found = dict(here, peak_tflops=most / 1e12, rows=old['rows'] if here.items() <= old.items() else [], versions=versions())
     for name in a.networks[:1] if a.quick else a.networks:
         share = 1e-4 if a.quick else a.share or SHARES.get(name, .05)
         if any((r['network'], r['share']) == (name, share) for r in found['rows']): continue

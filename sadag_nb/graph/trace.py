@@ -108,11 +108,17 @@ def trace(model:nn.Module, # in eval mode
     if shape is None:
         if card is None: raise SettingError("the input's shape is not known: give shape=(channels, height, width)")
         shape = card.shape
-    model = frozen(_plain_weights(copy.deepcopy(model))).float()
+    model = frozen(_plain_weights(_copied(model))).float()
     graph = fx.GraphModule(model, Tracer().trace(model))
     _check_output(graph); _by_position(graph); _drop_idle(graph); _check_functional(graph)
     graph.card,graph.shape = card,tuple(shape)
     return _checked(_sizes_at_hand(_with_shapes(graph)), model)
+
+def _copied(model:nn.Module) -> nn.Module:
+    "A copy of `model`"
+    try: return copy.deepcopy(model)
+    except RuntimeError as e:
+        raise ModelError(f"the network cannot be copied ({first_line(e)}): let it keep no tensors of earlier runs, or detached ones") from None
 
 def _plain_weights(model:nn.Module) -> nn.Module: # changed in place
     "Let layers hold what their parametrizations, such as weight norm, make of their weights"
@@ -125,7 +131,7 @@ def _checked(graph:fx.GraphModule, model:nn.Module) -> fx.GraphModule:
     "`graph`, writing in place nowhere or else as `model` does, if it computes what `model` does"
     right = _run(graph, 1, model)
     for g in (_out_of_place(clone(graph)), graph):
-        if torch.allclose(right, _run(g,1), rtol=1e-3, atol=1e-3*float(right.abs().amax().nan_to_num()), equal_nan=True): return g
+        if _alike(right, _run(g,1)): return g
     raise UntraceableModel("the network computes something else than its graph: its forward writes in place to a tensor that it reads under another "
                            "name, or depends on more than its input; write the result to a tensor of its own")
 
@@ -200,7 +206,9 @@ def _sizes_at_hand(graph:fx.GraphModule) -> fx.GraphModule: # or one that comput
     "Let sizes be numbers, and the batch's be read from the tensor that it is needed for"
     if not any(n.op=='call_method' and n.target=='size' or n.target is getattr for n in graph.graph.nodes): return graph
     new,runs = clone(graph),[]
-    for n in BATCHES: runs.append(_Sizes(new)); _run(new, n, runs[-1].run)
+    try:
+        for n in BATCHES: runs.append(_Sizes(new)); _run(new, n, runs[-1].run)
+    except RuntimeError: return graph # it does not take so many
     varying = _varying(new.graph.nodes, runs)
     for node,size in runs[0].numbers.items():
         for user in list(node.users):
@@ -211,8 +219,12 @@ def _sizes_at_hand(graph:fx.GraphModule) -> fx.GraphModule: # or one that comput
             else: continue
             user.args,user.kwargs = fx.node.map_arg((user.args,user.kwargs), lambda n: now if n is node else n)
     new.graph.eliminate_dead_code(); new.recompile()
-    try: return new if torch.equal(_run(new,5), _run(graph,5)) else graph
+    try: return new if _alike(_run(graph,5), _run(new,5)) else graph
     except RuntimeError: return graph
+
+def _alike(a:torch.Tensor, b:torch.Tensor) -> bool:
+    "Whether both are the same up to rounding"
+    return torch.allclose(a, b, rtol=1e-3, atol=1e-3*float(a.abs().amax().nan_to_num()), equal_nan=True)
 
 # %% ../../nbs/graph/10_trace.ipynb #93b16d8d
 Layer = (nn.Conv2d, nn.Linear) # the layers whose weights are quantized
