@@ -7,7 +7,7 @@ most memory; and the minutes that the whole budget takes at these rates. A row i
 there, of the same machine, is not computed again."""
 import json, time
 import torch
-from onnx_speed import LARGE, network
+from onnx_speed import LARGE, SMALL, network
 from options import Parser
 from sadag_nb.app.cli import BUDGETS
 from sadag_nb.app.sweep import machine
@@ -86,7 +86,7 @@ HEAD = ('network', 'images', 'share', 'synthesis, steps/s', '% of peak', 'recons
 
 
 def main():
-    parser = Parser(__doc__, 'large')
+    parser = Parser(__doc__, 'large', quick='a small network and a few steps, to see that it runs')
     parser.add_argument('--networks', nargs='+', choices=LARGE, default=LARGE, help='only these (default: all)')
     parser.add_argument('--share', type=float, help="share of the paper's steps to run, such as 0.05, for every network")
     parser.add_argument('--device', help='cpu or cuda (default: the accelerator, if there is one)')
@@ -94,7 +94,7 @@ def main():
     most = peak(device, dtype, 8192 if device.type == 'cuda' else 1024); n, pixels = (8, 32) if a.quick else (PAPER['n'], 224)
     here = dict(machine=machine(device), format=str(dtype).removeprefix('torch.')); old = json.loads(a.out.read_text()) if a.out.is_file() and not a.quick else {}
     found = dict(here, peak_tflops=most / 1e12, rows=old['rows'] if here.items() <= old.items() else [], versions=versions())
-    for name in a.networks[:1] if a.quick else a.networks:
+    for name in [SMALL] if a.quick else a.networks:
         share = 1e-4 if a.quick else a.share or SHARES.get(name, .05)
         if any((r['network'], r['share']) == (name, share) for r in found['rows']): continue
         found['rows'].append(row(name, share, n, pixels, device, most)); write_text(a.out, json.dumps(found, indent=1))
