@@ -220,6 +220,13 @@ def test_page_description_is_no_picture():
     "Pillow would hand it to another program"
     refused('p', {'a.png':b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(was_run) (w) file\n'}, pictures, 'a.png')
 
+def test_network_that_slices_nothing():
+    "A kernel wider than its image leaves a width below 0; what onnx makes of a slice of that ends the process"
+    import onnx
+    net = onnx.load_from_string(sound()['onnx']); conv = next(n for n in net.graph.node if n.op_type=='Conv')
+    next(a for a in conv.attribute if a.name=='dilations').ints[1] = 59
+    assert any(n.op_type=='Slice' for n in net.graph.node); refused('n.onnx', net.SerializeToString(), infer, 'n.onnx', 'numbers')
+
 def test_network_that_asks_for_a_terabyte():
     from onnx import TensorProto as P, helper as h
     def network(*nodes, weights=()):

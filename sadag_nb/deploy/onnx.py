@@ -456,11 +456,14 @@ def _check_sizes(path):
     try: proto = onnx.load(path, load_external_data=False)
     except Exception: return # no ONNX at all: the runtime will say so
     if any(t.external_data for t in proto.graph.initializer): raise DataError(f"{path} has weights in other files, which are not read: give one whole file")
-    try: graph = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
-    except Exception: return # likewise
-    for v in (*graph.value_info, *graph.output):
-        n = math.prod(max(1,d.dim_value) for d in v.type.tensor_type.shape.dim)
-        if n>NUMBERS: raise DataError(f"{path} computes a tensor of {n:.3g} numbers ({v.name[:40]}), more than {NUMBERS}: give another network")
+    nodes,whole = list(proto.graph.node),list(proto.graph.output)
+    for end in [i for i,n in enumerate(nodes) if n.op_type=='Slice']+[len(nodes)]: # onnx's own look at a slice of nothing ends the process
+        del proto.graph.node[:], proto.graph.output[:]; proto.graph.node.extend(nodes[:end]); proto.graph.output.extend(whole if end==len(nodes) else [])
+        try: graph = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
+        except Exception: return # likewise
+        for v in (*graph.value_info, *graph.output):
+            dims = [d.dim_value for d in v.type.tensor_type.shape.dim if d.HasField('dim_value')]; n = math.prod(dims)
+            if n>NUMBERS or any(d<1 for d in dims): raise DataError(f"{path} computes a tensor of {n:.3g} numbers ({v.name[:40]}), and 1 to {NUMBERS} are taken: give another network")
 
 # %% ../../nbs/deploy/61_onnx.ipynb #be6c3522
 def ort_session(model:str|bytes, # file, or what it holds
