@@ -114,6 +114,7 @@ def trace(model:nn.Module, # in eval mode
     graph.card,graph.shape = card,tuple(shape)
     return _checked(_sizes_at_hand(_with_shapes(graph)), model)
 
+# %% ../../nbs/graph/10_trace.ipynb #e1059950
 def _copied(model:nn.Module) -> nn.Module:
     "A copy of `model`"
     try: return copy.deepcopy(model)
@@ -127,6 +128,7 @@ def _plain_weights(model:nn.Module) -> nn.Module: # changed in place
         for name in list(m.parametrizations): parametrize.remove_parametrizations(m, name, leave_parametrized=True)
     return model
 
+# %% ../../nbs/graph/10_trace.ipynb #e1059951
 def _checked(graph:fx.GraphModule, model:nn.Module) -> fx.GraphModule:
     "`graph`, writing in place nowhere or else as `model` does, if it computes what `model` does"
     right = _run(graph, 1, model)
@@ -182,6 +184,7 @@ class _Sizes(fx.Interpreter):
         if isinstance(value, torch.Tensor): self.first[node] = value.shape[:1]
         return value
 
+# %% ../../nbs/graph/10_trace.ipynb #4de48c50
 BATCHES = 2,3,17 # numbers of images by which it is seen what depends on them
 
 @torch.no_grad()
@@ -190,6 +193,7 @@ def _run(graph:fx.GraphModule, n:int, run:Any=None) -> Any: # images; what runs 
     x = torch.randn(n, *graph.shape, generator=torch.Generator().manual_seed(0)).to(next(graph.parameters(), torch.zeros(())))
     return (run or graph)(x)
 
+# %% ../../nbs/graph/10_trace.ipynb #4de48c51
 def _varying(nodes, runs:list) -> set: # runs: of `_Sizes`
     "Sizes that depend on how many images there are: by what they were, or as they are computed from such a number"
     found:set = set()
@@ -202,6 +206,7 @@ def _is_read(node:fx.Node) -> bool: # a size
     "Whether it is read from a tensor, not computed"
     return node.op=='call_method' and node.target=='size' or node.target is operator.getitem
 
+# %% ../../nbs/graph/10_trace.ipynb #4de48c52
 def _sizes_at_hand(graph:fx.GraphModule) -> fx.GraphModule: # or one that computes the same
     "Let sizes be numbers, and the batch's be read from the tensor that it is needed for"
     if not any(n.op=='call_method' and n.target=='size' or n.target is getattr for n in graph.graph.nodes): return graph
@@ -222,6 +227,7 @@ def _sizes_at_hand(graph:fx.GraphModule) -> fx.GraphModule: # or one that comput
     try: return new if _alike(_run(graph,5), _run(new,5)) else graph
     except RuntimeError: return graph
 
+# %% ../../nbs/graph/10_trace.ipynb #4de48c53
 def _alike(a:torch.Tensor, b:torch.Tensor) -> bool:
     "Whether both are the same up to rounding"
     return torch.allclose(a, b, rtol=1e-3, atol=1e-3*float(a.abs().amax().nan_to_num()), equal_nan=True)

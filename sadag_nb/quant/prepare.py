@@ -122,21 +122,22 @@ def _own_statistics(model:nn.Module):
 
 # %% ../../nbs/quant/24_prepare.ipynb #b43688ee
 @contextmanager
-def read_by(modules):
-    "A dict that fills inside with what each of `modules` reads"
-    seen:dict = {}
-    hooks = [m.register_forward_pre_hook(lambda m,args: seen.update({m:args[0]})) for m in modules]
-    try: yield seen
+def _shown(modules, f): # f: module, what it reads -> nothing
+    "Inside, `f` is called with each of `modules` and what it is about to read"
+    hooks = [m.register_forward_pre_hook(lambda m,args: f(m,args[0])) for m in modules]
+    try: yield
     finally:
         for h in hooks: h.remove()
 
 @contextmanager
-def fitting(model:nn.Module):
+def read_by(modules):
+    "A dict that fills inside with what each of `modules` reads"
+    seen:dict = {}
+    with _shown(modules, lambda m,x: seen.update({m:x})): yield seen
+
+def fitting(model:nn.Module): # a context
     "Inside, each activation quantizer fits its grid to what it is given, then quantizes it"
-    hooks = [q.register_forward_pre_hook(lambda q,args: q.fit(args[0])) for q in quantizers(model)]
-    try: yield
-    finally:
-        for h in hooks: h.remove()
+    return _shown(quantizers(model), lambda q,x: q.fit(x))
 
 # %% ../../nbs/quant/24_prepare.ipynb #42805b70
 def _fit_to_norms(graph:fx.GraphModule, n:int=16): # number of noise images
